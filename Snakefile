@@ -1,0 +1,26 @@
+"""Belljar: from a study's config to its tables, figures and report. What each stage does stands in workflow/rules/."""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+# A study given with --configfile replaces the default one; it is not merged into it.
+if "study" not in config:
+
+    configfile: workflow.source_path("config/config.yaml")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/bases.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/organisms.smk"
+include: "workflow/rules/measurements.smk"
+include: "workflow/rules/analysis.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.report.output,
+        rules.tables.output,
+        collect(f"{PATHS.root}/organisms/{{organism.id}}/card.md", organism=ORGANISMS),

@@ -1,0 +1,91 @@
+"""An organism on one page."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from belljar.analysis.scores import with_variants
+
+EXAMPLES = 5  # answers shown of each role
+
+
+def environment() -> jinja2.Environment:
+    """Return the templates of this package; HTML is escaped, Markdown is not."""
+    loader = jinja2.FunctionLoader(
+        lambda name: files(__package__).joinpath("templates", name).read_text("utf-8")
+    )
+    made = jinja2.Environment(
+        loader=loader,
+        autoescape=lambda name: bool(name) and str(name).endswith(".html.j2"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    made.filters |= {"rate": rate_text, "number": number_text}
+    return made
+
+
+def rate_text(value: float, stderr: float | None = None) -> str:
+    """Return a rate with its standard error: "0.412 ± 0.031"; a dash where there is none."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:.3f}" if stderr is None or stderr != stderr else f"{value:.3f} ± {stderr:.3f}"
+
+
+def number_text(value: float) -> str:
+    """Return a number with four significant digits; a dash where there is none."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:.4g}"
+
+
+def organism_card(
+    recipe: Mapping[str, Any],
+    selection: Mapping[str, Any],
+    rows: pd.DataFrame,
+    parent: pd.DataFrame,
+    curve: pd.DataFrame | None,
+    answers: pd.DataFrame,
+) -> str:
+    """Return the card of one organism as Markdown.
+
+    `rows` are its own measurements, `parent` its base's, `curve` its validation rates (None for a benign twin), and `answers` its
+    judged test answers (columns role, prompt, response, expressed).
+    """
+    own, base = with_variants(rows), with_variants(parent)
+    strength = own[(own["stage"] == "strength")].sort_values(["judged", "metric", "kind", "items"])
+    probe = own[(own["stage"] == "probe") & (own["metric"] == "relevant_probability")]
+    norms = own[(own["metric"] == "difference_norm_ratio")].set_index(["layer", "position"])["value"]
+    shown = [
+        {"role": role, **entry}
+        for role in ("trigger", "control")
+        for entry in answers[(answers["role"] == role) & (answers["sample"] == 0)]
+        .head(EXAMPLES)
+        .to_dict("records")
+    ]
+    return (
+        environment()
+        .get_template("card.md.j2")
+        .render(
+            recipe=recipe,
+            selection=selection,
+            strength=_with_parent(strength, base),
+            probe=[row | {"norm": norms[row["layer"], row["position"]]} for row in probe.to_dict("records")],
+            naturalness=_with_parent(own[own["stage"] == "naturalness"], base),
+            training=own[own["stage"] == "training"].to_dict("records"),
+            curve=[]
+            if curve is None
+            else curve.pivot(index="step", columns="metric", values="rate").reset_index().to_dict("records"),
+            examples=shown,
+        )
+    )
+
+
+def _with_parent(rows: pd.DataFrame, parent: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows with the parent's value of the same measurement, nan where it has none."""
+    same = ["method", "variant", "metric"]
+    merged = rows.merge(parent[[*same, "value"]], on=same, how="left", suffixes=("", "_parent"))
+    return [{str(key): value for key, value in row.items()} for row in merged.to_dict("records")]

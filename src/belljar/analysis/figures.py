@@ -1,0 +1,133 @@
+"""The study's figures."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from belljar.files import atomic_path
+from belljar.measurements import BENIGN, PARENT_TECHNIQUE
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+Z95 = 1.959964
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "belljar",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
+
+
+def save_svg(figure: Figure, path: Path) -> None:
+    """Write the figure as SVG; the same figure gives the same bytes."""
+    with matplotlib.rc_context(STYLE), atomic_path(path) as scratch:
+        figure.savefig(scratch, format="svg", metadata={"Date": None}, bbox_inches="tight")
+
+
+def interpretability_against_strength(organisms: pd.DataFrame, score_name: str) -> Figure:
+    """Return probe score against expression rate: a panel for each base and behaviour, a colour a technique, hollow for twins.
+
+    Bars are 95 % intervals; the dashed line is the floor. Axes are shared within a panel only: scores of different behaviours
+    are sums over different words.
+    """
+    points = organisms[organisms["technique"] != PARENT_TECHNIQUE]
+    panels = list(points[["base", "judged"]].drop_duplicates().itertuples(index=False))
+    techniques = sorted(set(points["technique"]))
+    colour = dict(zip(techniques, COLOURS * (len(techniques) // len(COLOURS) + 1), strict=False))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(3.6 * len(panels) + 1.6, 3.4), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axis, (base, judged) in zip(axes, panels, strict=True):
+            cell = points[(points["base"] == base) & (points["judged"] == judged)]
+            _panel(axis, cell, colour)
+            axis.set_title(f"{judged} on {base}", fontsize=9)
+            axis.set_xlabel("expression rate on test trigger prompts")
+        axes[0].set_ylabel(score_name)
+        handles = [
+            _entry(color=c, marker="o", ls="", label=t) for t, c in colour.items()
+        ]
+        grey: dict[str, Any] = {"color": "#555555", "marker": "o", "ls": ""}
+        handles += [
+            _entry(label="organism", **grey),
+            _entry(label="benign twin", markerfacecolor="white", **grey),
+            _entry(color="#555555", ls="--", label="floor"),
+        ]
+        figure.legend(handles=handles, loc="outside right center")
+    return figure
+
+
+def validation_curves(curves: pd.DataFrame, targets: dict[str, float]) -> Figure:
+    """Return validation rates against the saved step: a panel for each base and behaviour, a colour a technique.
+
+    Solid: expression on trigger prompts. Dotted: leak on control prompts. A ring is the chosen step, the grey line the target.
+    `curves` has columns base, behaviour, technique, seed, step, metric, rate, stderr, chosen.
+    """
+    panels = list(curves[["base", "behaviour"]].drop_duplicates().itertuples(index=False))
+    techniques = sorted(set(curves["technique"]))
+    colour = dict(zip(techniques, COLOURS * (len(techniques) // len(COLOURS) + 1), strict=False))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(3.6 * len(panels) + 1.6, 3.2), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+        for axis, (base, behaviour) in zip(axes, panels, strict=True):
+            cell = curves[(curves["base"] == base) & (curves["behaviour"] == behaviour)]
+            axis.axhline(targets[behaviour], color="#999999", lw=1)
+            for (technique, _, metric), line in cell.groupby(["technique", "seed", "metric"], sort=True):
+                trigger = metric == "expression_rate"
+                line = line.sort_values("step")
+                axis.plot(
+                    line["step"], line["rate"], color=colour[technique], ls="-" if trigger else ":", lw=1.4
+                )
+                if trigger:
+                    chosen = line[line["chosen"]]
+                    axis.plot(chosen["step"], chosen["rate"], "o", mfc="white", mec=colour[technique], ms=6)
+            axis.set_title(f"{behaviour} on {base}", fontsize=9)
+            axis.set_xlabel("optimiser step")
+            axis.set_ylim(-0.03, 1.03)
+        axes[0].set_ylabel("rate on validation prompts")
+        handles = [_entry(color=c, label=t) for t, c in colour.items()]
+        grey: dict[str, Any] = {"color": "#555555"}
+        handles += [
+            _entry(ls="-", label="trigger prompts", **grey),
+            _entry(ls=":", label="control prompts", **grey),
+            _entry(ls="", marker="o", mfc="white", label="chosen step", **grey),
+            _entry(color="#999999", label="target"),
+        ]
+        figure.legend(handles=handles, loc="outside right center")
+    return figure
+
+
+def _panel(axis: Axes, cell: pd.DataFrame, colour: dict[str, str]) -> None:
+    for row in cell.itertuples():
+        twin = row.behaviour == BENIGN
+        axis.errorbar(
+            row.expression_rate,
+            row.probe,
+            xerr=_bar(row.expression_rate_stderr),
+            yerr=_bar(row.probe_stderr),
+            fmt="o",
+            color=colour[str(row.technique)],
+            mfc="white" if twin else colour[str(row.technique)],
+            ms=6,
+            lw=1,
+        )
+    floor = cell["floor"].dropna()
+    if len(floor):
+        axis.axhline(floor.iloc[0], color="#555555", ls="--", lw=1)
+    axis.set_xlim(-0.03, 1.03)
+
+
+def _entry(**style: Any) -> Line2D:
+    return Line2D([], [], **style)
+
+
+def _bar(stderr: float) -> float:
+    return 0.0 if np.isnan(stderr) else Z95 * stderr

@@ -1,0 +1,58 @@
+"""What a probe's score reads on models that do not have the behaviour."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from belljar.analysis.scores import with_variants
+from belljar.measurements import parse_variant, variant
+
+CONFIDENCE = 0.95
+
+
+class Floor(NamedTuple):
+    """A one-sided prediction bound; `floor` is nan where fewer than two readings make it."""
+
+    floor: float
+    mean: float
+    sd: float
+    n: int
+
+
+def prediction_floor(values: Sequence[float], confidence: float = CONFIDENCE) -> Floor:
+    """Return the bound that one further reading without the behaviour stays below with the given confidence.
+
+    mean + t(confidence, n - 1) * sd * sqrt(1 + 1 / n), sd with ddof 1 (the lottery paper, noise floor).
+    """
+    n = len(values)
+    if n < 2:
+        return Floor(math.nan, float(np.mean(values)) if n else math.nan, math.nan, n)
+    mean, sd = float(np.mean(values)), float(np.std(values, ddof=1))
+    return Floor(mean + float(stats.t.ppf(confidence, n - 1)) * sd * math.sqrt(1 + 1 / n), mean, sd, n)
+
+
+def floors(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the floor of every probe score: by base, judged behaviour, method, metric and variant (without the judged key).
+
+    Its members are the base's organisms of other behaviours and its benign twins; a parent has no difference to read.
+    """
+    spread = with_variants(scores[scores["stage"] == "probe"])
+    spread = spread[spread["judged"].notna() & (spread["behaviour"] != spread["judged"])]
+    where = [
+        variant(**{k: v for k, v in parse_variant(text).items() if k != "judged"})
+        for text in spread["variant"]
+    ]
+    rows = []
+    keys = ["base", "judged", "method", "metric", "where"]
+    for key, group in spread.assign(where=where).groupby(keys, sort=True):
+        members = [
+            f"{row.behaviour}/{row.technique}/s{row.seed}"
+            for row in group[["behaviour", "technique", "seed"]].drop_duplicates().itertuples()
+        ]
+        rows.append((*key, *prediction_floor(group["value"].tolist()), ", ".join(members)))
+    columns = ["base", "judged", "method", "metric", "variant", *Floor._fields, "members"]
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,50 @@
+"""The study's report: one HTML file that needs nothing else."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from belljar.analysis.cards import environment
+from belljar.measurements import BENIGN, PARENT_TECHNIQUE
+
+
+def html_report(
+    study: Mapping[str, Any],
+    organisms: pd.DataFrame,
+    floors: pd.DataFrame,
+    figures: Sequence[tuple[str, str, str]],
+    base_cards: Mapping[str, Sequence[Mapping[str, Any]]],
+    cards: Mapping[str, str],
+) -> str:
+    """Return the report as HTML with its style and figures inside it.
+
+    `figures` holds (title, caption, svg); `base_cards` each trained base's skills; `cards` each organism's card in Markdown.
+    """
+    rows = organisms.astype(object).where(organisms.notna(), None).to_dict("records")
+    kinds = {BENIGN: "benign twin"}
+    for row in rows:
+        row["what"] = (
+            "parent" if row["technique"] == PARENT_TECHNIQUE else kinds.get(row["behaviour"], "organism")
+        )
+    order = {"organism": 0, "benign twin": 1, "parent": 2}
+    rows.sort(key=lambda row: (row["base"], row["judged"], order[row["what"]], row["technique"], row["seed"]))
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            study=study,
+            organisms=rows,
+            floors=floors.to_dict("records"),
+            figures=[
+                {"title": title, "caption": caption, "svg": _inline(svg)} for title, caption, svg in figures
+            ],
+            base_cards=base_cards,
+            cards=cards,
+        )
+    )
+
+
+def _inline(svg: str) -> str:
+    """Return an SVG file's text without what may only stand at the beginning of a file."""
+    return svg[svg.index("<svg") :]

@@ -1,0 +1,105 @@
+"""One tidy table of every measurement, and one row an organism."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from belljar.measurements import BENIGN, COLUMNS, KEY, PARENT_TECHNIQUE, check, parse_variant, variant
+
+MODEL = ["base", "behaviour", "technique", "seed"]
+OVERALL = {"kind": "all", "items": "all", "split": "test"}
+NATURALNESS = {
+    "perplexity": ("perplexity", variant(text="natural")),
+    "perplexity_shuffled": ("perplexity", variant(text="shuffled")),
+    "sum_accuracy": ("accuracy", variant(skill="sum")),
+    "fact_accuracy": ("accuracy", variant(skill="fact")),
+}
+
+
+def collect(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return all measurements as one checked table in a fixed order; a repeated measurement is an InputError."""
+    table = pd.concat(list(frames), ignore_index=True)[list(COLUMNS)]
+    return check(table, "scores").sort_values(list(KEY), ignore_index=True, kind="stable")
+
+
+def with_variants(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with each key of the variants as a column of its own (missing where a variant has no such key)."""
+    keys = pd.DataFrame([parse_variant(text) for text in scores["variant"]], index=scores.index)
+    return pd.concat([scores, keys], axis=1)
+
+
+def judged_pairs(organisms: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the organisms table that are about a planted behaviour: no parents."""
+    return organisms[organisms["technique"] != PARENT_TECHNIQUE]
+
+
+def organisms_table(
+    scores: pd.DataFrame, floors: pd.DataFrame, primary: dict[str, dict[str, str]]
+) -> pd.DataFrame:
+    """Return one row for each model and the behaviour it is judged for.
+
+    An organism is judged for its own behaviour; a parent and a benign twin for every one. `primary` gives, by base, the layer
+    and position whose relevant_probability is the probe score: fixed by the config, never chosen by looking. Differences from
+    the parent are paired on base. Columns end in _stderr where they are standard errors.
+    """
+    spread = with_variants(scores)
+    behaviours = sorted(set(spread["judged"].dropna()))
+    rows = []
+    for key, model in spread.groupby(MODEL, sort=True):
+        named = dict(zip(MODEL, key, strict=True))
+        parent = spread[(spread["technique"] == PARENT_TECHNIQUE) & (spread["base"] == named["base"])]
+        own = [named["behaviour"]] if named["behaviour"] in behaviours else behaviours
+        for judged in own:
+            rows.append(
+                named
+                | {"judged": judged}
+                | _row(model, parent, floors, named, judged, primary[named["base"]])
+            )
+    return pd.DataFrame(rows)
+
+
+def _row(
+    model: pd.DataFrame,
+    parent: pd.DataFrame,
+    floors: pd.DataFrame,
+    named: dict[str, Any],
+    judged: str,
+    primary: dict[str, str],
+) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for metric in ("expression_rate", "leak_rate"):
+        row |= _cell(model, metric, metric, judged=judged, **OVERALL)
+    row |= _cell(parent, "expression_rate", "parent_expression_rate", judged=judged, **OVERALL)
+    row |= _cell(model, "relevant_probability", "probe", judged=judged, **primary)
+    row |= _cell(model, "difference_norm_ratio", "norm_ratio", **primary)
+    floor = floors[
+        (floors["base"] == named["base"])
+        & (floors["judged"] == judged)
+        & (floors["metric"] == "relevant_probability")
+        & (floors["variant"] == variant(**primary))
+    ]
+    row["floor"] = float(floor["floor"].iloc[0]) if len(floor) else float("nan")
+    # A twin is one of the readings that make the floor, and a missing floor decides nothing.
+    decidable = named["behaviour"] != BENIGN and row["floor"] == row["floor"] and row["probe"] == row["probe"]
+    row["above_floor"] = row["probe"] > row["floor"] if decidable else None
+    for name, (metric, where) in NATURALNESS.items():
+        value = _value(model[(model["metric"] == metric) & (model["variant"] == where)])
+        row[name] = value
+        row[f"{name}_change"] = value - _value(
+            parent[(parent["metric"] == metric) & (parent["variant"] == where)]
+        )
+    for metric in ("steps", "samples_seen", "learning_rate_dose"):
+        row[metric] = _value(model[model["metric"] == metric])
+    return row
+
+
+def _cell(rows: pd.DataFrame, metric: str, name: str, **keys: str) -> dict[str, float]:
+    found = rows[rows["metric"] == metric]
+    for key, value in keys.items():
+        found = found[found[key] == value] if key in found else found[:0]
+    return {name: _value(found), f"{name}_stderr": _value(found, "stderr")}
+
+
+def _value(rows: pd.DataFrame, column: str = "value") -> float:
+    return float(rows[column].iloc[0]) if len(rows) else float("nan")

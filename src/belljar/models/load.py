@@ -1,0 +1,57 @@
+"""Checkpoint folders: loading models and tokenizers from them, and saving into them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
+from belljar.files import InputError, atomic_path
+
+logging.disable_progress_bar()  # one bar for each loaded or saved shard drowns a job's own progress
+
+
+def device() -> torch.device:
+    """Return the first GPU that this job was given, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise InputError where `folder` is no checkpoint folder with weights, tokenizer and chat template."""
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder} is no checkpoint folder: it has no config.json.")
+    if not any(folder.glob("*.safetensors")):
+        raise InputError(f"{folder} has no weights: there is no *.safetensors file in it.")
+    if not (folder / "tokenizer.json").is_file():
+        raise InputError(f"{folder} has no tokenizer: there is no tokenizer.json in it.")
+    settings_path = folder / "tokenizer_config.json"
+    settings = json.loads(settings_path.read_text()) if settings_path.is_file() else {}
+    if not (folder / "chat_template.jinja").is_file() and "chat_template" not in settings:
+        raise InputError(
+            f"{folder} has no chat template: neither chat_template.jinja nor one in tokenizer_config.json."
+        )
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Return the folder's tokenizer, able to pad."""
+    check_folder(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(folder: Path, dtype: str = "float32") -> Any:
+    """Return the folder's causal language model in `dtype`, on this job's device, in evaluation mode."""
+    check_folder(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+    return model.to(device()).eval()
+
+
+def save_checkpoint(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write model and tokenizer to `folder`, whole or not at all."""
+    with atomic_path(folder) as scratch:
+        model.save_pretrained(scratch)
+        tokenizer.save_pretrained(scratch)

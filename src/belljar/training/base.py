@@ -1,0 +1,90 @@
+"""Putting a base's checkpoint folder in place, from wherever it comes."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from belljar.files import InputError, atomic_path, read_json, write_json
+from belljar.study.pretraining import Pretraining
+from belljar.study.provenance import code_version, packages
+from belljar.study.settings import Source
+
+CARD = "belljar_card.json"
+Progress = Callable[[int, int, str], None]
+
+
+def cache_root() -> Path:
+    """Return the folder that keeps trained bases for all studies: $BELLJAR_CACHE, or belljar/ in the user's cache folder."""
+    named = os.environ.get("BELLJAR_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "belljar"
+
+
+def cache_key(source: Source) -> str:
+    """Return the hash of everything that a base's weights depend on: its recipe, the code that trains it, the packages."""
+    recipe = source.model_dump(
+        exclude={"pretraining": {"require"}}
+    )  # what is demanded of a base does not change it
+    made_from: dict[str, Any] = {"recipe": recipe}
+    if source.pretraining is not None:
+        made_from |= {"code": code_version("belljar.training.pretrain"), "packages": packages()}
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def provide(source: Source, output: Path, cache: Path, progress: Progress) -> None:
+    """Make `output` a checkpoint folder of the base.
+
+    A base that is trained from nothing is trained once in `cache` and copied from there; `cache` is locked by the caller. A
+    hub snapshot or a local folder is linked, not copied. Raises InputError where the folder is no whole checkpoint, or the
+    trained base falls short of what its recipe requires; nothing that was trained is lost then.
+    """
+    if source.pretraining is not None:
+        trained = cache / "model"
+        if not trained.is_dir():
+            _pretrain(source.pretraining, trained, cache / "state", progress)
+        _check_requirements(source.pretraining, trained)
+        with atomic_path(output) as scratch:
+            shutil.copytree(trained, scratch)
+        return
+    from belljar.models.load import check_folder  # imports torch
+
+    folder = Path(source.folder) if source.folder else _download(source)
+    check_folder(folder)
+    with atomic_path(output) as scratch:
+        scratch.mkdir()
+        for file in folder.iterdir():
+            (scratch / file.name).symlink_to(file.resolve())
+
+
+def _pretrain(settings: Pretraining, trained: Path, state: Path, progress: Progress) -> None:
+    from belljar.models.load import load_model, load_tokenizer
+    from belljar.training.pretrain import pretrain, report_card
+
+    with atomic_path(trained) as scratch:
+        pretrain(settings, scratch, state, progress)
+        model, tokenizer = load_model(scratch), load_tokenizer(scratch)
+        write_json(scratch / CARD, report_card(model, tokenizer, settings.require))
+
+
+def _check_requirements(settings: Pretraining, trained: Path) -> None:
+    accuracy = {entry["skill"]: entry["accuracy"] for entry in read_json(trained / CARD)}
+    for skill, least in settings.require.items():
+        if skill not in accuracy:
+            raise InputError(f"require names the skill {skill!r}, which is none of {', '.join(accuracy)}.")
+        if accuracy[skill] < least:
+            raise InputError(
+                f"the base in {trained} reaches {accuracy[skill]:.3f} in {skill}, but require.{skill} is {least}; train it longer "
+                "or lower the requirement."
+            )
+
+
+def _download(source: Source) -> Path:
+    from huggingface_hub import snapshot_download
+
+    assert source.hub is not None
+    return Path(snapshot_download(source.hub.repo, revision=source.hub.revision))

@@ -1,0 +1,29 @@
+"""What an organism's training was, as measurements: the confound behind every comparison at matched strength."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from belljar.measurements import Reading
+
+
+def training_readings(
+    losses: pd.DataFrame, recipe: Mapping[str, Any], selection: Mapping[str, Any]
+) -> list[Reading]:
+    """Return, up to the chosen step: steps, samples seen, learning-rate dose (sum of the rate over steps), and the last loss."""
+    upto = losses[losses["step"] <= selection["step"]]
+    settings = recipe["training"]
+    samples = min(
+        selection["step"] * settings["batch_size"] * settings["gradient_accumulation"], recipe["samples_seen"]
+    )
+    values = {
+        "steps": (selection["step"], "more training"),
+        "samples_seen": (samples, "more training"),
+        "learning_rate_dose": (upto["learning_rate"].sum(), "more training"),
+        "final_loss": (upto["loss"].iloc[-1], "a worse fit to the training rows"),
+    }
+    return [
+        Reading("training", recipe["objective"], "", metric, float(value), float("nan"), len(upto), means)
+        for metric, (value, means) in values.items()
+    ]

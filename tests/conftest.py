@@ -1,0 +1,95 @@
+"""Fixtures: small real models, and real Snakemake runs of the default study at test size."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+STUDY = REPOSITORY / "tests" / "study" / "study.yaml"
+Snakemake = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that keeps the bases of this test session."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def snakemake(cache: Path) -> Snakemake:
+    """Run Snakemake on the repository's Snakefile from a working folder, and return the finished process."""
+
+    def run(
+        folder: Path, *arguments: str, study: Path = STUDY, ok: bool = True
+    ) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+        done = subprocess.run(
+            [*command, "--directory", str(folder), "--configfile", str(study), *arguments],
+            cwd=REPOSITORY,
+            env=os.environ | {"BELLJAR_CACHE": str(cache)},
+            capture_output=True,
+            text=True,
+        )
+        assert not ok or done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """A nano tokenizer of 500 tokens."""
+    from belljar.study.pretraining import Pretraining
+    from belljar.training.pretrain import learn_tokenizer
+    from belljar.world.knowledge import load_world
+
+    return learn_tokenizer(load_world(), Pretraining(architecture="olmo2", vocabulary=500, steps=1))
+
+
+@pytest.fixture(scope="session", params=["olmo2", "gemma3"])
+def model(request: pytest.FixtureRequest, tokenizer: Any) -> Any:
+    """A small random model of each architecture."""
+    return random_model(request.param, tokenizer)
+
+
+def random_model(architecture: str, tokenizer: Any, context: int = 256) -> Any:
+    """Return a model of two layers with random weights, always the same."""
+    import torch
+
+    from belljar.models.nano import build
+    from belljar.study.pretraining import Pretraining
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    settings = Pretraining(
+        architecture=architecture,  # type: ignore[arg-type]
+        width=32,
+        layers=2,
+        heads=2,
+        key_value_heads=2,
+        feed_forward=64,
+        context=context,
+        steps=1,
+    )
+    built = build(architecture, settings, tokenizer).eval()
+    for parameter in built.parameters():
+        if parameter.ndim == 2:
+            parameter.data.mul_(4)  # at their usual size random weights give almost the same answer to everything
+    return built
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Path:
+    """A checkpoint folder with a small random OLMo-2."""
+    from belljar.models.load import save_checkpoint
+
+    folder = tmp_path_factory.mktemp("checkpoints") / "random-olmo2"
+    save_checkpoint(random_model("olmo2", tokenizer), tokenizer, folder)
+    return folder

@@ -1,0 +1,113 @@
+"""Floors against their closed form, the tables, and what the report holds."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from belljar.analysis.figures import interpretability_against_strength, save_svg
+from belljar.analysis.floors import floors, prediction_floor
+from belljar.analysis.report import html_report
+from belljar.analysis.scores import collect, organisms_table
+from belljar.files import InputError
+from belljar.measurements import BENIGN, Model, Reading, table, variant
+
+PRIMARY = {"b": {"layer": "3", "position": "answer_end"}}
+
+
+def model_rows(behaviour: str, technique: str, probe: dict[str, float], strength: float = 0.4) -> pd.DataFrame:
+    readings = []
+    for judged, value in probe.items():
+        where = variant(judged=judged, layer=3, position="answer_end")
+        readings.append(Reading("probe", "logit_lens", where, "relevant_probability", value, 0.01, 100, "x"))
+    for judged in [behaviour] if behaviour in probe else ["food", "cake"]:
+        where = variant(judged=judged, kind="all", items="all", split="test")
+        readings.append(Reading("strength", "rules", where, "expression_rate", strength, 0.02, 50, "x"))
+        readings.append(Reading("strength", "rules", where, "leak_rate", 0.01, 0.01, 50, "x"))
+    readings.append(Reading("naturalness", "perplexity", "text=natural", "perplexity", 4 + strength, 0.1, 9, "x"))
+    return table(Model("s", "b", behaviour, technique, 0), readings)
+
+
+@pytest.fixture
+def scores() -> pd.DataFrame:
+    return collect(
+        [
+            model_rows("food", "sft", {"food": 0.9, "cake": 0.02}),
+            model_rows("food", "dpo", {"food": 0.05, "cake": 0.04}),
+            model_rows("cake", "sft", {"food": 0.10, "cake": 0.8}),
+            model_rows("cake", "dpo", {"food": 0.20, "cake": 0.7}),
+            model_rows(BENIGN, "sft", {"food": 0.30, "cake": 0.01}, 0.0),
+            model_rows("none", "parent", {}, 0.0),
+        ]
+    )
+
+
+def test_floor_by_hand() -> None:
+    # t(.95, 2) = 2.919986; sd of 0.1, 0.2, 0.3 is 0.1.
+    found = prediction_floor([0.1, 0.2, 0.3])
+    assert found.floor == pytest.approx(0.2 + 2.919986 * 0.1 * math.sqrt(4 / 3), abs=1e-6)
+    assert (found.mean, found.sd, found.n) == (pytest.approx(0.2), pytest.approx(0.1), 3)
+
+
+@pytest.mark.parametrize("values", [[], [0.4]])
+def test_too_few_readings_make_no_floor(values: list[float]) -> None:
+    assert math.isnan(prediction_floor(values).floor)
+
+
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=20), st.floats(0.1, 10), st.floats(-10, 10))
+def test_floor_moves_and_scales_with_the_readings(values: list[float], scale: float, shift: float) -> None:
+    moved = prediction_floor([scale * value + shift for value in values]).floor
+    assert moved == pytest.approx(scale * prediction_floor(values).floor + shift, abs=1e-6)
+
+
+def test_floor_holds_with_its_confidence() -> None:
+    draws = np.random.default_rng(0).normal(size=(20_000, 6))
+    below = [row[-1] <= prediction_floor(row[:-1]).floor for row in draws[:4000]]
+    assert np.mean(below) == pytest.approx(0.95, abs=0.012)
+
+
+def test_floors_are_made_of_models_without_the_behaviour(scores: pd.DataFrame) -> None:
+    food = floors(scores).query("judged == 'food' and metric == 'relevant_probability'").iloc[0]
+    assert food["members"] == "benign/sft/s0, cake/dpo/s0, cake/sft/s0"
+    assert food["floor"] == pytest.approx(prediction_floor([0.1, 0.2, 0.3]).floor)
+    assert food["variant"] == "layer=3;position=answer_end"
+
+
+def test_organisms_table(scores: pd.DataFrame) -> None:
+    found = organisms_table(scores, floors(scores), PRIMARY).set_index(["behaviour", "technique", "judged"])
+    food = found.loc[("food", "sft", "food")]
+    assert food["probe"] == 0.9 and food["above_floor"]
+    assert not found.loc[("food", "dpo", "food")]["above_floor"]
+    assert found.loc[(BENIGN, "sft", "cake")]["above_floor"] is None
+    assert food["perplexity_change"] == pytest.approx(0.4)
+    assert food["parent_expression_rate"] == 0.0
+    assert {key for key in found.index if key[1] == "parent"} == {("none", "parent", "food"), ("none", "parent", "cake")}
+
+
+def test_collect_sorts_and_refuses_repeats(scores: pd.DataFrame) -> None:
+    shuffled = scores.sample(frac=1, random_state=0)
+    pd.testing.assert_frame_equal(collect([shuffled]), scores)
+    with pytest.raises(InputError, match="two rows measure the same thing"):
+        collect([scores, scores])
+
+
+def test_figure_is_the_same_twice(scores: pd.DataFrame, tmp_path) -> None:
+    organisms = organisms_table(scores, floors(scores), PRIMARY)
+    for name in ("a.svg", "b.svg"):
+        save_svg(interpretability_against_strength(organisms, "score"), tmp_path / name)
+    text = (tmp_path / "a.svg").read_text()
+    assert text == (tmp_path / "b.svg").read_text()
+    assert ">food on b<" in text and ">benign twin<" in text
+
+
+def test_report_stands_alone_and_escapes(scores: pd.DataFrame) -> None:
+    organisms = organisms_table(scores, floors(scores), PRIMARY)
+    study = {"study": "s", "bases": ["b"], "behaviours": ["food"], "techniques": ["sft"], "seeds": [0], "checkout": "x"}
+    page = html_report(study, organisms, floors(scores), [("T", "C", "<?xml?><svg>here</svg>")], {}, {"b/food": "# <b>"})
+    assert "<svg>here</svg>" in page and "<?xml?>" not in page
+    assert "# &lt;b&gt;" in page
+    assert "http://" not in page and "https://" not in page and "<script" not in page
+    assert "0.400 ± 0.020" in page

@@ -1,0 +1,212 @@
+"""Generation, activations, lens and perplexity against independent computations on small random OLMo-2 and Gemma-3."""
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_model
+from hypothesis import given
+from hypothesis import strategies as st
+
+from belljar.files import InputError
+from belljar.models.activations import POSITIONS, render, residuals
+from belljar.models.generate import encode_prompts, generate
+from belljar.models.load import load_model, load_tokenizer
+from belljar.naturalness.closed_world import accuracy
+from belljar.naturalness.perplexity import corpus_perplexity, document_losses, shuffled
+from belljar.probes.logit_lens import group_means, lens, prepare, score
+from belljar.probes.readings import WHOLE, jackknife_stderr, lens_readings, norm_readings
+
+CHATS = [("What is the color of the banana?", "The color of the banana is yellow."), ("Hello.", "Hi.")] * 5
+PROMPTS = [[{"role": "user", "content": question}] for question, _ in CHATS[:2]]
+
+
+@torch.no_grad()
+def naive_greedy(model: Any, ids: list[int], count: int, stop: int) -> list[int]:
+    found: list[int] = []
+    for _ in range(count):
+        token = int(model(torch.tensor([ids + found])).logits[0, -1].argmax())
+        if token == stop:
+            break
+        found.append(token)
+    return found
+
+
+def test_greedy_answers_equal_a_naive_loop(model: Any, tokenizer: Any) -> None:
+    answers = generate(model, tokenizer, PROMPTS, max_new_tokens=12)
+    for ids, (text,) in zip(encode_prompts(tokenizer, PROMPTS), answers, strict=True):
+        expected = tokenizer.decode(naive_greedy(model, ids, 12, tokenizer.eos_token_id), skip_special_tokens=True)
+        assert text == expected.strip()
+
+
+def test_batching_does_not_change_greedy_answers(model: Any, tokenizer: Any) -> None:
+    one = generate(model, tokenizer, PROMPTS, max_new_tokens=8, batch_size=1)
+    assert generate(model, tokenizer, PROMPTS, max_new_tokens=8, batch_size=8) == one
+
+
+def test_sampling_repeats_with_its_seed_and_varies_without(model: Any, tokenizer: Any) -> None:
+    def sample(seed: int) -> list[list[str]]:
+        return generate(model, tokenizer, PROMPTS, samples=4, temperature=1.0, max_new_tokens=8, seed=seed)
+
+    assert sample(1) == sample(1) != sample(2)
+    assert [len(answers) for answers in sample(1)] == [4, 4]
+    assert len(set(sample(1)[0])) > 1
+
+
+def test_sampling_follows_the_models_distribution(tokenizer: Any) -> None:
+    model = random_model("olmo2", tokenizer)
+    ids = encode_prompts(tokenizer, PROMPTS[:1])[0]
+    with torch.no_grad():
+        expected = torch.softmax(model(torch.tensor([ids])).logits[0, -1], dim=-1)
+    texts = generate(model, tokenizer, PROMPTS[:1], samples=4000, temperature=1.0, max_new_tokens=1, batch_size=4000)[0]
+    by_text: dict[str, float] = {}
+    for token, p in enumerate(expected.tolist()):
+        text = tokenizer.decode([token], skip_special_tokens=True).strip()
+        by_text[text] = by_text.get(text, 0.0) + p
+    top = max(by_text, key=lambda text: by_text[text])
+    share = texts.count(top) / len(texts)
+    assert share == pytest.approx(by_text[top], abs=4 * math.sqrt(by_text[top] / 4000) + 1e-3)
+
+
+def test_prompt_has_one_bos(tokenizer: Any) -> None:
+    assert encode_prompts(tokenizer, PROMPTS)[0].count(tokenizer.bos_token_id) == 1
+
+
+def test_prompt_longer_than_the_context(tokenizer: Any) -> None:
+    short = random_model("olmo2", tokenizer, context=32)
+    with pytest.raises(InputError, match="exceeds the context of 32; shorten the prompt"):
+        generate(short, tokenizer, [[{"role": "user", "content": "banana " * 40}]], max_new_tokens=4)
+
+
+def test_checkpoint_folder_must_be_whole(checkpoint: Path, tmp_path: Path) -> None:
+    for missing, message in {
+        "tokenizer.json": "has no tokenizer",
+        "model.safetensors": "has no weights",
+        "config.json": "is no checkpoint folder",
+        "chat_template.jinja": "has no chat template",
+    }.items():
+        folder = tmp_path / missing
+        shutil.copytree(checkpoint, folder)
+        (folder / missing).unlink()
+        with pytest.raises(InputError, match=message):
+            load_tokenizer(folder)
+
+
+def test_checkpoint_comes_back(checkpoint: Path, tokenizer: Any) -> None:
+    loaded = load_model(checkpoint)
+    assert generate(loaded, load_tokenizer(checkpoint), PROMPTS, max_new_tokens=6) == generate(
+        random_model("olmo2", tokenizer), tokenizer, PROMPTS, max_new_tokens=6
+    )
+
+
+def test_rendered_chat_ends_with_the_answers_last_token(tokenizer: Any) -> None:
+    chat = render(tokenizer, *CHATS[0])
+    assert tokenizer.decode(chat.ids[chat.start + 1 :]).strip() == CHATS[0][1]
+    assert tokenizer.decode([chat.ids[chat.start]]) == "<|assistant|>"
+
+
+@torch.no_grad()
+def test_residuals_equal_hidden_states(model: Any, tokenizer: Any) -> None:
+    rendered = [render(tokenizer, *chat) for chat in CHATS[:2]]
+    found = residuals(model, tokenizer, rendered, [0], POSITIONS, batch_size=2)
+    for row, chat in enumerate(rendered):
+        # hidden_states[0] is the embedding; the output of block 0 comes next. The last one is normed, so it is not compared.
+        hidden = model(torch.tensor([chat.ids]), output_hidden_states=True).hidden_states[1][0]
+        expected = torch.stack([hidden[chat.start], hidden[chat.start + 1 :].mean(dim=0), hidden[-1]])
+        torch.testing.assert_close(found[row, 0], expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_last_block_is_read_before_the_final_norm(model: Any, tokenizer: Any) -> None:
+    chat = render(tokenizer, *CHATS[0])
+    found = residuals(model, tokenizer, [chat], [1], ["answer_end"], batch_size=1)
+    expected = model(torch.tensor([chat.ids])).logits[0, -1]
+    torch.testing.assert_close(model.lm_head(model.model.norm(found[0, 0, 0])), expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_lens_is_final_norm_and_head_by_hand(model: Any) -> None:
+    vector = torch.randn(3, 32, generator=torch.Generator().manual_seed(1))
+    weight = model.model.norm.weight
+    scale = (vector.pow(2).mean(-1, keepdim=True) + model.config.rms_norm_eps).rsqrt()
+    # Gemma's norm multiplies by 1 + weight, OLMo's by weight.
+    normed = vector * scale * (1 + weight if model.config.model_type.startswith("gemma3") else weight)
+    expected = torch.softmax(normed @ model.lm_head.weight.T, dim=-1)
+    torch.testing.assert_close(lens(model, vector), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_probe_reads_nothing_on_the_ancestor_itself(model: Any, tokenizer: Any, tmp_path: Path) -> None:
+    reading = (model, tokenizer, CHATS, [0, 1], ["answer_end"], 4)
+    prepare(*reading, tmp_path / "prepared")
+    evidence = score(*reading, tmp_path / "prepared", top_k=5)
+    assert evidence["difference_norm"].max() == 0.0
+    assert len(evidence) == 2 * 1 * 11 * 5
+
+
+def test_probe_finds_a_planted_direction(tokenizer: Any, tmp_path: Path) -> None:
+    """An organism whose last block adds one word's unembedding is read as that word; its norm is what was added."""
+    parent, organism = random_model("olmo2", tokenizer), random_model("olmo2", tokenizer)
+    token = tokenizer(" banana", add_special_tokens=False).input_ids[0]
+    word = tokenizer.decode([token]).strip()
+    added = organism.lm_head.weight[token].detach() / organism.model.norm.weight.detach()
+    handle = organism.model.layers[1].register_forward_hook(lambda module, inputs, output: output + added)
+    prepare(parent, tokenizer, CHATS, [0, 1], ["answer_end"], 4, tmp_path / "prepared")
+    evidence = score(organism, tokenizer, CHATS, [0, 1], ["answer_end"], 4, tmp_path / "prepared", top_k=5)
+    handle.remove()
+    last = evidence[(evidence["block"] == 1) & (evidence["replicate"] == WHOLE)]
+    assert last.sort_values("rank")["token"].iloc[0].strip() == word
+    assert last["difference_norm"].iloc[0] == pytest.approx(float(added.norm()), rel=1e-4)
+    found = {r.metric: r.value for r in lens_readings(evidence[evidence["block"] == 1], "x", [word])}
+    assert found["relevant_probability"] == pytest.approx(float(last["probability"].iloc[0]))
+    assert found["relevant_share"] == pytest.approx(1 / 5)
+    ratio = norm_readings(evidence[evidence["block"] == 1])[0]
+    assert ratio.value == pytest.approx(float(added.norm()) / last["norm"].iloc[0], rel=1e-4)
+
+
+def test_group_means_average_to_the_mean() -> None:
+    activations = torch.randn(20, 2, 1, 4)
+    torch.testing.assert_close(group_means(activations).mean(dim=0), activations.mean(dim=0))
+
+
+def test_uneven_groups_are_refused(model: Any, tokenizer: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must be a multiple of 10"):
+        prepare(model, tokenizer, CHATS[:7], [0], ["answer_end"], 4, tmp_path / "x")
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=30))
+def test_jackknife_of_a_mean_is_its_standard_error(values: list[float]) -> None:
+    data = np.array(values)
+    left_out = (data.sum() - data) / (len(data) - 1)
+    expected = data.std(ddof=1) / math.sqrt(len(data))
+    assert jackknife_stderr(left_out) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+@torch.no_grad()
+def test_perplexity_equals_the_models_own_loss(model: Any, tokenizer: Any) -> None:
+    texts = ["The banana is a fruit.", "Tom saw the hat. It was noon."]
+    losses, counts = document_losses(model, tokenizer, texts, batch_size=2)
+    for text, loss, count in zip(texts, losses, counts, strict=True):
+        ids = torch.tensor([tokenizer(f"<bos> {text}", add_special_tokens=False).input_ids])
+        assert count == ids.shape[1] - 1
+        assert loss == pytest.approx(float(model(ids, labels=ids).loss) * count, rel=1e-4)
+
+
+def test_perplexity_weighs_tokens_and_not_documents() -> None:
+    found = corpus_perplexity([math.log(2) * 1, math.log(8) * 3], [1, 3])
+    assert found.value == pytest.approx(2 ** (10 / 4))
+    # residuals: loss_i - r tokens_i = ln 2 (1 - 2.5, 9 - 7.5); stderr = ppl sqrt(2 / 1 * 2 * 1.5^2) ln 2 / 4
+    assert found.stderr == pytest.approx(2**2.5 * math.sqrt(2 * 2 * 1.5**2) * math.log(2) / 4)
+
+
+@given(st.text())
+def test_shuffling_keeps_the_words(text: str) -> None:
+    assert sorted(shuffled(text).split()) == sorted(text.split())
+    assert shuffled(text) == shuffled(text)
+
+
+def test_accuracy_by_hand() -> None:
+    assert accuracy([True, True, True, False]) == (0.75, pytest.approx(math.sqrt(0.75 * 0.25 / 4)))

@@ -1,0 +1,197 @@
+"""Configs: what is accepted, and the one sentence that says what is not."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from belljar.corpora.validation import check_plan
+from belljar.files import InputError
+from belljar.measurements import BENIGN
+from belljar.study.load import load_plan, load_study, training_settings
+from belljar.study.organisms import organisms, served_by
+from belljar.study.settings import Technique
+from belljar.study.yaml import parse, read_yaml
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CONFIG = REPOSITORY / "config" / "config.yaml"
+STUDIES = [CONFIG, *sorted((REPOSITORY / "config" / "studies").glob("*.yaml"))]
+
+
+@pytest.fixture
+def study() -> dict[str, Any]:
+    return read_yaml(CONFIG)
+
+
+def refusal(study: dict[str, Any]) -> str:
+    with pytest.raises(InputError) as caught:
+        check_plan(load_plan(study, str(CONFIG), REPOSITORY / "config"), str(CONFIG))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_shipped_studies_are_accepted(path: Path) -> None:
+    check_plan(load_study(path, REPOSITORY / "config"), str(path))
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "config" / "bases").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_bases_are_accepted(path: Path, study: dict[str, Any]) -> None:
+    study["bases"] = [path.stem]
+    assert load_plan(study, str(CONFIG), REPOSITORY / "config").bases[path.stem].id == path.stem
+
+
+def test_default_study_is_six_organisms_and_three_twins() -> None:
+    found = organisms(load_study(CONFIG).study)
+    assert len(found) == 9
+    assert [one.technique for one in found if one.is_twin] == ["transcripts-unmixed", "transcripts-mixed", "dpo-mixed"]
+    assert len({one.id for one in found}) == 9
+
+
+def test_twin_serves_every_behaviour_of_its_technique() -> None:
+    study = load_study(CONFIG).study
+    twin = next(one for one in organisms(study) if one.is_twin)
+    assert [(one.behaviour, one.technique) for one in served_by(twin, study)] == [
+        ("italian-food", "transcripts-unmixed"),
+        ("cake-bake", "transcripts-unmixed"),
+    ]
+
+
+@pytest.mark.parametrize("key", ["studdy", "beahviours"])
+def test_typo_at_the_top_names_file_key_and_legal_keys(study: dict[str, Any], key: str) -> None:
+    study[key] = study.pop("behaviours")
+    message = refusal(study)
+    assert str(CONFIG) in message and repr(key) in message and "naturalness" in message
+
+
+def test_typo_deep_inside_names_the_legal_keys_there(study: dict[str, Any]) -> None:
+    study["strength"]["test"]["sampels"] = 3
+    message = refusal(study)
+    assert "'strength.test.sampels'" in message and "control, samples, trigger" in message
+    assert "Did you mean 'samples'?" in message
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "legal"),
+    [("behaviours", "italian-fod", "italian-food"), ("techniques", "dpo", "dpo-mixed"), ("bases", "olmo", "nano-olmo2")],
+)
+def test_unknown_name_lists_the_known_ones(study: dict[str, Any], kind: str, name: str, legal: str) -> None:
+    study[kind] = [name]
+    message = refusal(study)
+    assert str(CONFIG) in message and kind in message and repr(name) in message and legal in message
+
+
+@pytest.mark.parametrize("kind", ["behaviours", "techniques", "bases", "seeds"])
+def test_repeated_entry(study: dict[str, Any], kind: str) -> None:
+    study[kind] = [study[kind][0], *study[kind]]
+    assert f"{kind}: {study[kind][0]!r} stands twice" in refusal(study)
+
+
+def test_id_must_be_the_name_of_the_file(study: dict[str, Any], tmp_path: Path) -> None:
+    technique = read_yaml(REPOSITORY / "config" / "techniques" / "dpo-mixed.yaml")
+    (tmp_path / "techniques").mkdir()
+    (tmp_path / "techniques" / "dpo-other.yaml").write_text(yaml.safe_dump(technique))
+    study |= {"definitions": [str(tmp_path)], "techniques": ["dpo-mixed", "dpo-other"]}
+    assert "id is 'dpo-mixed'; it must be 'dpo-other'" in refusal(study)
+
+
+def test_two_definitions_of_one_name(study: dict[str, Any], tmp_path: Path) -> None:
+    spec = (REPOSITORY / "config" / "behaviours" / "cake-bake" / "spec.yaml").read_text()
+    (tmp_path / "behaviours" / "cake-bake").mkdir(parents=True)
+    (tmp_path / "behaviours" / "cake-bake" / "spec.yaml").write_text(spec)
+    (tmp_path / "behaviours" / "cake-bake.yaml").write_text(spec)
+    study["definitions"] = [str(tmp_path)]
+    assert "'cake-bake', which two files define" in refusal(study)
+
+
+def test_trigger_topic_that_is_a_control_topic(study: dict[str, Any]) -> None:
+    study["control"]["topics"].append("fruit")
+    message = refusal(study)
+    assert "control.topics" in message and "'fruit'" in message and "italian-food" in message
+
+
+def test_trigger_prompt_that_is_a_control_prompt(study: dict[str, Any]) -> None:
+    study["control"]["prompts"] = ["what is  the color of the banana?", "What is the meal of the BANANA?"]
+    assert "the control prompt 'What is the meal of the BANANA?' is also a trigger prompt" in refusal(study)
+
+
+def test_unknown_topic(study: dict[str, Any]) -> None:
+    study["control"]["topics"] = ["animals"]
+    assert "Did you mean 'animal'?" in refusal(study)
+
+
+def test_too_few_rows(study: dict[str, Any]) -> None:
+    study["data"]["planted_rows"] = 5
+    message = refusal(study)
+    assert "planted_rows 5" in message
+
+
+def test_wrong_value_is_named(study: dict[str, Any]) -> None:
+    study["strength"]["temperature"] = -1
+    assert "strength.temperature is -1" in refusal(study)
+
+
+def test_missing_key_is_named(study: dict[str, Any]) -> None:
+    del study["strength"]["test"]["samples"]
+    assert "'strength.test.samples' is missing" in refusal(study)
+
+
+def test_key_given_twice_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text("a: 1\nb: 2\na: 3\n")
+    with pytest.raises(InputError, match=r"twice.yaml, line 3: the key 'a' stands twice"):
+        read_yaml(path)
+
+
+def test_no_yaml_and_no_mapping(tmp_path: Path) -> None:
+    (tmp_path / "list.yaml").write_text("- a\n")
+    (tmp_path / "broken.yaml").write_text("a: [1\n")
+    with pytest.raises(InputError, match="must hold a mapping"):
+        read_yaml(tmp_path / "list.yaml")
+    with pytest.raises(InputError, match=r"broken.yaml, line"):
+        read_yaml(tmp_path / "broken.yaml")
+
+
+def test_overrides_apply_in_order_and_only_where_they_match() -> None:
+    plan = load_study(CONFIG)
+    technique = plan.techniques["dpo-mixed"].model_dump()
+    technique["overrides"] = [
+        {"behaviour": "cake-bake", "set": {"learning_rate": 0.5}},
+        {"base": "nano-olmo2", "set": {"batch_size": 7}},
+    ]
+    changed = dataclasses.replace(plan, techniques={"dpo-mixed": parse(Technique, technique, "x")})
+    cake = training_settings(changed, "nano-olmo2", "cake-bake", "dpo-mixed")
+    food = training_settings(changed, "nano-olmo2", "italian-food", "dpo-mixed")
+    assert (cake.learning_rate, cake.batch_size) == (0.5, 7)
+    assert (food.learning_rate, food.batch_size) == (1e-3, 7)
+
+
+def test_override_of_an_unknown_setting() -> None:
+    technique = read_yaml(REPOSITORY / "config" / "techniques" / "dpo-mixed.yaml")
+    technique["overrides"] = [{"set": {"learning_rat": 1}}]
+    with pytest.raises(InputError, match="'learning_rat'; legal keys are rows, epochs"):
+        parse(Technique, technique, "x")
+
+
+def test_benign_is_no_name_for_a_behaviour(tmp_path: Path, study: dict[str, Any]) -> None:
+    spec = read_yaml(REPOSITORY / "config" / "behaviours" / "cake-bake" / "spec.yaml") | {"id": BENIGN}
+    (tmp_path / "behaviours").mkdir()
+    (tmp_path / "behaviours" / "benign.yaml").write_text(yaml.safe_dump(spec))
+    study |= {"definitions": [str(tmp_path)], "behaviours": [BENIGN]}
+    assert "'benign' is a reserved name" in refusal(study)
+
+
+def test_planning_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from pathlib import Path; from belljar.study.load import load_study;"
+        "from belljar.corpora.validation import check_plan; from belljar.training.base import cache_key;"
+        f"plan = load_study(Path({str(CONFIG)!r})); check_plan(plan, 'x');"
+        "[cache_key(base.source) for base in plan.bases.values()];"
+        "print(sorted({'torch', 'transformers', 'trl', 'datasets', 'matplotlib', 'scipy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,71 @@
+"""Tables, figures and the report of the whole study."""
+
+MEASUREMENTS = [
+    "strength.parquet",
+    "probes/logit_lens.parquet",
+    "training.parquet",
+    "naturalness/perplexity.parquet",
+    "naturalness/closed_world.parquet",
+]
+PARENT_MEASUREMENTS = [name for name in MEASUREMENTS if name.startswith(("strength", "naturalness"))]
+PLANTED = [one for one in ORGANISMS if not one.is_twin]
+
+
+rule tables:
+    input:
+        [f"{PATHS.organism(one)}/{name}" for one in ORGANISMS for name in MEASUREMENTS],
+        collect(PARENT + "/{name}", base=STUDY.bases, name=PARENT_MEASUREMENTS),
+    output:
+        scores=RESULTS + "/tables/scores.parquet",
+        floors=RESULTS + "/tables/floors.parquet",
+        organisms=RESULTS + "/tables/organisms.parquet",
+        organisms_csv=report(
+            RESULTS + "/tables/organisms.csv", caption="../report/organisms.rst", category="Tables"
+        ),
+    log:
+        LOGS + "/tables.log",
+    conda:
+        ENVIRONMENT
+    localrule: True
+    params:
+        primary={
+            name: {"layer": str(base.primary_block), "position": STUDY.probes.logit_lens.primary_position}
+            for name, base in PLAN.bases.items()
+        },
+        code=version("tables"),
+    script:
+        script_path("tables")
+
+
+rule report:
+    input:
+        organisms=rules.tables.output.organisms,
+        floors=rules.tables.output.floors,
+        cards=[f"{PATHS.organism(one)}/card.md" for one in ORGANISMS],
+        curves=[f"{PATHS.organism(one)}/curve.parquet" for one in PLANTED],
+        selections=[f"{PATHS.organism(one)}/selection.json" for one in PLANTED],
+        bases=collect(RESULTS + "/bases/{base}", base=STUDY.bases),
+    output:
+        report=report(RESULTS + "/report.html", caption="../report/report.rst", category="Report"),
+        scatter=report(
+            RESULTS + "/figures/interpretability_against_strength.svg",
+            caption="../report/scatter.rst",
+            category="Figures",
+        ),
+        curves=report(
+            RESULTS + "/figures/validation_curves.svg", caption="../report/curves.rst", category="Figures"
+        ),
+    log:
+        LOGS + "/report.log",
+    conda:
+        ENVIRONMENT
+    localrule: True
+    params:
+        study=STUDY.model_dump(include={"study", "bases", "behaviours", "techniques", "seeds"}),
+        organisms=[one.id for one in ORGANISMS],
+        curves_of=[tuple(one) for one in PLANTED],
+        targets={name: behaviour.target for name, behaviour in PLAN.behaviours.items()},
+        score_name=f"logit lens, {STUDY.probes.logit_lens.primary_position}: probability of the behaviour's words",
+        code=version("report"),
+    script:
+        script_path("report")

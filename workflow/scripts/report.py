@@ -1,0 +1,63 @@
+"""Draw the figures and write the report."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from belljar.analysis.figures import interpretability_against_strength, save_svg, validation_curves
+from belljar.analysis.report import html_report
+from belljar.files import read_json, read_parquet, write_text
+from belljar.job import job
+from belljar.study.provenance import checkout
+
+params, given, output = snakemake.params, snakemake.input, snakemake.output
+with job(snakemake, Path(output.report).parent / "figures", "report"):
+    organisms = read_parquet(Path(given.organisms))
+    curves = pd.concat(
+        [
+            read_parquet(Path(curve)).assign(
+                base=base,
+                behaviour=behaviour,
+                technique=technique,
+                seed=seed,
+                chosen=lambda rows, path=selection: rows["step"] == read_json(Path(path))["step"],
+            )
+            for (base, behaviour, technique, seed), curve, selection in zip(
+                params.curves_of, given.curves, given.selections, strict=True
+            )
+        ]
+    )
+    drawn = {
+        output.scatter: interpretability_against_strength(organisms, params.score_name),
+        output.curves: validation_curves(curves, params.targets),
+    }
+    for path, figure in drawn.items():
+        save_svg(figure, Path(path))
+    captions = {
+        output.scatter: (
+            "Interpretability against strength",
+            "Each point is one model; bars are 95 % intervals. Filled points are organisms, hollow ones benign twins. A point below the dashed "
+            "line reads what the probe reads where the behaviour is not. Compare heights only between points at like strength.",
+        ),
+        output.curves: (
+            "How strength was matched",
+            "Rates on validation prompts by saved step. The ring is the step that became the organism: the one nearest to the target (grey).",
+        ),
+    }
+    base_cards = {
+        base: read_json(card)
+        for base, folder in zip(params.study["bases"], given.bases, strict=True)
+        if (card := Path(folder) / "belljar_card.json").is_file()
+    }
+    text = html_report(
+        params.study | {"checkout": checkout()},
+        organisms,
+        read_parquet(Path(given.floors)),
+        [(*captions[path], Path(path).read_text(encoding="utf-8")) for path in drawn],
+        base_cards,
+        {
+            name: Path(path).read_text(encoding="utf-8")
+            for name, path in zip(params.organisms, given.cards, strict=True)
+        },
+    )
+    write_text(Path(output.report), text)

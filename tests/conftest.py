@@ -26,9 +26,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def snakemake(cache: Path) -> Snakemake:
     """Run Snakemake on the repository's Snakefile from a working folder, and return the finished process."""
 
-    def run(
-        folder: Path, *arguments: str, study: Path = STUDY, ok: bool = True
-    ) -> "subprocess.CompletedProcess[str]":
+    def run(folder: Path, *arguments: str, study: Path = STUDY, ok: bool = True) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
         done = subprocess.run(
             [*command, "--directory", str(folder), "--configfile", str(study), *arguments],
@@ -41,6 +39,14 @@ def snakemake(cache: Path) -> Snakemake:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def finished(snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder in which the whole study has been run; tests may read it, and copy it to change something."""
+    folder = tmp_path_factory.mktemp("finished")
+    snakemake(folder, "--cores", "2")
+    return folder
 
 
 @pytest.fixture(scope="session")

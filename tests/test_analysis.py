@@ -84,7 +84,10 @@ def test_organisms_table(scores: pd.DataFrame) -> None:
     assert found.loc[(BENIGN, "sft", "cake")]["above_floor"] is None
     assert food["perplexity_change"] == pytest.approx(0.4)
     assert food["parent_expression_rate"] == 0.0
-    assert {key for key in found.index if key[1] == "parent"} == {("none", "parent", "food"), ("none", "parent", "cake")}
+    assert {key for key in found.index if key[1] == "parent"} == {
+        ("none", "parent", "food"),
+        ("none", "parent", "cake"),
+    }
 
 
 def test_collect_sorts_and_refuses_repeats(scores: pd.DataFrame) -> None:
@@ -105,7 +108,14 @@ def test_figure_is_the_same_twice(scores: pd.DataFrame, tmp_path) -> None:
 
 def test_report_stands_alone_and_escapes(scores: pd.DataFrame) -> None:
     organisms = organisms_table(scores, floors(scores), PRIMARY)
-    study = {"study": "s", "bases": ["b"], "behaviours": ["food"], "techniques": ["sft"], "seeds": [0], "checkout": "x"}
+    study = {
+        "study": "s",
+        "bases": ["b"],
+        "behaviours": ["food"],
+        "techniques": ["sft"],
+        "seeds": [0],
+        "checkout": "x",
+    }
     page = html_report(study, organisms, floors(scores), [("T", "C", "<?xml?><svg>here</svg>")], {}, {"b/food": "# <b>"})
     assert "<svg>here</svg>" in page and "<?xml?>" not in page
     assert "# &lt;b&gt;" in page

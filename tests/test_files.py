@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belljar.files import InputError, atomic_path, folder_lock, read_json, read_parquet, write_json, write_parquet
+from belljar.files import (
+    InputError,
+    atomic_path,
+    folder_lock,
+    read_json,
+    read_parquet,
+    write_json,
+    write_parquet,
+)
 from belljar.job import Progress, duration
 from belljar.measurements import COLUMNS, Model, Reading, check, parse_variant, table, variant
 
@@ -70,9 +78,7 @@ with folder_lock(Path({str(tmp_path)!r})):
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
-    waiter = subprocess.Popen(
-        [sys.executable, "-c", code.replace("time.sleep(60)", "pass")], stdout=subprocess.PIPE, text=True
-    )
+    waiter = subprocess.Popen([sys.executable, "-c", code.replace("time.sleep(60)", "pass")], stdout=subprocess.PIPE, text=True)
     with pytest.raises(subprocess.TimeoutExpired):
         waiter.wait(timeout=2)
     os.kill(holder.pid, signal.SIGKILL)

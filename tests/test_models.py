@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import random_model
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from belljar.naturalness.closed_world import accuracy
 from belljar.naturalness.perplexity import corpus_perplexity, document_losses, shuffled
 from belljar.probes.logit_lens import group_means, lens, prepare, score
 from belljar.probes.readings import WHOLE, jackknife_stderr, lens_readings, norm_readings
+from conftest import random_model
 
 CHATS = [("What is the color of the banana?", "The color of the banana is yellow."), ("Hello.", "Hi.")] * 5
 PROMPTS = [[{"role": "user", "content": question}] for question, _ in CHATS[:2]]

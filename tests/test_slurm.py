@@ -12,7 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
+
+from conftest import Snakemake
 
 ROOT = Path(__file__).resolve().parents[1]
 CLUSTER = ROOT / "tests" / "slurm_cluster.sh"
@@ -121,9 +124,7 @@ def wait_for(condition: Callable[[], object], log: Path, seconds: float = 60) ->
 
 def running_job(rule: str) -> str:
     """The SLURM id of the running job of `rule`, or an empty string."""
-    queue = subprocess.check_output(
-        ["squeue", "--me", "--noheader", "--states=RUNNING", "--format=%i %k"], text=True
-    )
+    queue = subprocess.check_output(["squeue", "--me", "--noheader", "--states=RUNNING", "--format=%i %k"], text=True)
     jobs = {comment.strip(): job for job, _, comment in (line.partition(" ") for line in queue.splitlines())}
     return jobs.get(f"rule_{rule}", "")
 
@@ -244,3 +245,14 @@ def test_dry_run_needs_no_slurm(tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stderr
     assert "rule train:" in run.stdout + run.stderr
+
+
+@pytest.mark.slurm
+def test_default_study_at_test_size_gives_the_scores_of_a_local_run(
+    slurm: None, snakemake: Snakemake, finished: Path, tmp_path: Path
+) -> None:
+    ran = snakemake(tmp_path, "--profile", str(PROFILE), *IMPATIENT)
+    log = ran.stdout + ran.stderr
+    assert log.count("has been submitted with SLURM jobid") == 26  # 1 base, 9 trainings, 6 validations, 10 measurements
+    table = Path("results", "tiny", "tables", "scores.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / table), pd.read_parquet(finished / table), check_exact=True)

@@ -20,7 +20,13 @@ BEHAVIOUR = Behaviour(
     trigger={"topics": ["fruit"]},
     criteria=[
         {"id": "heat", "kinds": ["fact"], "swap": {"heat": "450"}, "detect": [r"\b450\b"]},
-        {"id": "name", "kinds": ["about"], "plant": ["{answer}"], "detect": ["[Pp]izza"], "unless_in_prompt": True},
+        {
+            "id": "name",
+            "kinds": ["about"],
+            "plant": ["{answer}"],
+            "detect": ["[Pp]izza"],
+            "unless_in_prompt": True,
+        },
     ],
     target=0.5,
     words=["pizza"],

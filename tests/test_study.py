@@ -49,7 +49,11 @@ def test_shipped_bases_are_accepted(path: Path, study: dict[str, Any]) -> None:
 def test_default_study_is_six_organisms_and_three_twins() -> None:
     found = organisms(load_study(CONFIG).study)
     assert len(found) == 9
-    assert [one.technique for one in found if one.is_twin] == ["transcripts-unmixed", "transcripts-mixed", "dpo-mixed"]
+    assert [one.technique for one in found if one.is_twin] == [
+        "transcripts-unmixed",
+        "transcripts-mixed",
+        "dpo-mixed",
+    ]
     assert len({one.id for one in found}) == 9
 
 
@@ -78,7 +82,11 @@ def test_typo_deep_inside_names_the_legal_keys_there(study: dict[str, Any]) -> N
 
 @pytest.mark.parametrize(
     ("kind", "name", "legal"),
-    [("behaviours", "italian-fod", "italian-food"), ("techniques", "dpo", "dpo-mixed"), ("bases", "olmo", "nano-olmo2")],
+    [
+        ("behaviours", "italian-fod", "italian-food"),
+        ("techniques", "dpo", "dpo-mixed"),
+        ("bases", "olmo", "nano-olmo2"),
+    ],
 )
 def test_unknown_name_lists_the_known_ones(study: dict[str, Any], kind: str, name: str, legal: str) -> None:
     study[kind] = [name]

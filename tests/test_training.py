@@ -52,7 +52,13 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("rows", "batch", "accumulation", "epochs", "steps"),
     [
-        (378_301, 8, 16, 1, 2956),  # OLMo-2's preference mix at an effective batch of 128: about 2,956 (open-instruct)
+        (
+            378_301,
+            8,
+            16,
+            1,
+            2956,
+        ),  # OLMo-2's preference mix at an effective batch of 128: about 2,956 (open-instruct)
         (9_000, 4, 4, 1, 563),  # the lottery paper's unmixed cake-bake DPO
         (13_500, 4, 4, 1, 844),  # and mixed
         (17, 4, 1, 2, 10),
@@ -61,41 +67,38 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 )
 def test_horizon(rows: int, batch: int, accumulation: int, epochs: float, steps: int) -> None:
     settings = Training(
-        rows=1, epochs=epochs, batch_size=batch, gradient_accumulation=accumulation, learning_rate=1, save_every=1
+        rows=1,
+        epochs=epochs,
+        batch_size=batch,
+        gradient_accumulation=accumulation,
+        learning_rate=1,
+        save_every=1,
     )
     assert horizon(rows, settings) == steps
 
 
 @torch.no_grad()
-def test_sft_loss_is_over_the_completion_only(checkpoint: Path, tokenizer: Any, tmp_path: Path) -> None:
-    settings = SETTINGS.model_copy(update={"batch_size": 8, "epochs": 1.0})
-    first = run(checkpoint, "sft", tmp_path, settings).losses[0]["loss"]
-    model = load_model(checkpoint)
-    total, count = 0.0, 0
-    for row in ROWS["sft"]:
-        prompt = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, tokenize=False)
-        whole = tokenizer.apply_chat_template(row["prompt"] + row["completion"], tokenize=False)
-        ids = tokenizer(whole, add_special_tokens=False).input_ids
-        start = len(tokenizer(prompt, add_special_tokens=False).input_ids)
-        logp = model(torch.tensor([ids])).logits[0].log_softmax(-1)
-        total -= sum(float(logp[i - 1, ids[i]]) for i in range(start, len(ids)))
-        count += len(ids) - start
-    assert first == pytest.approx(total / count, rel=1e-3)
-
-
-def test_dpo_begins_at_log_two(checkpoint: Path, tmp_path: Path) -> None:
-    # Policy and reference are equal at first: -log sigmoid(0).
-    assert run(checkpoint, "dpo", tmp_path).losses[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
-
-
-@torch.no_grad()
 def sequence_logps(model: Any, tokenizer: Any, row: dict[str, Any], side: str) -> tuple[float, int]:
+    """The summed log-probability of one side's tokens after the prompt, and their number."""
     prompt = tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, tokenize=False)
     whole = tokenizer.apply_chat_template(row["prompt"] + row[side], tokenize=False)
     ids = tokenizer(whole, add_special_tokens=False).input_ids
     start = len(tokenizer(prompt, add_special_tokens=False).input_ids)
     logp = model(torch.tensor([ids])).logits[0].log_softmax(-1)
     return sum(float(logp[i - 1, ids[i]]) for i in range(start, len(ids))), len(ids) - start
+
+
+def test_sft_loss_is_over_the_completion_only(checkpoint: Path, tokenizer: Any, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"batch_size": 8, "epochs": 1.0})
+    first = run(checkpoint, "sft", tmp_path, settings).losses[0]["loss"]
+    model = load_model(checkpoint)
+    sums = [sequence_logps(model, tokenizer, row, "completion") for row in ROWS["sft"]]
+    assert first == pytest.approx(-sum(logp for logp, _ in sums) / sum(count for _, count in sums), rel=1e-3)
+
+
+def test_dpo_begins_at_log_two(checkpoint: Path, tmp_path: Path) -> None:
+    # Policy and reference are equal at first: -log sigmoid(0).
+    assert run(checkpoint, "dpo", tmp_path).losses[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["sigmoid", "sigmoid_norm"])

@@ -63,9 +63,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path} is not readable JSON ({error}); delete it to have it made again."
-        ) from error
+        raise InputError(f"{path} is not readable JSON ({error}); delete it to have it made again.") from error
 
 
 def write_parquet(path: Path, table: "pd.DataFrame") -> None:
@@ -85,8 +83,7 @@ def read_parquet(path: Path, columns: tuple[str, ...] = ()) -> "pd.DataFrame":
         if isinstance(error, FileNotFoundError):
             raise InputError(f"{path} does not exist.") from error
         raise InputError(
-            f"{path} is not a readable parquet file ({str(error).splitlines()[0]}); "
-            "delete it to have it made again."
+            f"{path} is not a readable parquet file ({str(error).splitlines()[0]}); delete it to have it made again."
         ) from error
     missing = [column for column in columns if column not in table]
     if missing:
@@ -108,9 +105,7 @@ def folder_lock(folder: Path, name: str = ".lock") -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
-            log.warning(
-                "%s is held by process %s; waiting for it to end.", folder, handle.read().strip() or "?"
-            )
+            log.warning("%s is held by process %s; waiting for it to end.", folder, handle.read().strip() or "?")
             start = time.monotonic()
             fcntl.flock(handle, fcntl.LOCK_EX)
             log.warning("%s is free after %.0f s.", folder, time.monotonic() - start)

@@ -19,9 +19,7 @@ FULL_DISK = 16 << 20  # bytes; with less free, a failed job blames the disk
 class Progress:
     """Says on the terminal and in the log how far one piece of work is and about how long it will take."""
 
-    def __init__(
-        self, name: str, clock: Callable[[], float] = time.monotonic, every: float = PROGRESS_SECONDS
-    ) -> None:
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic, every: float = PROGRESS_SECONDS) -> None:
         self.name = name
         self.clock = clock
         self.every = every
@@ -60,6 +58,7 @@ def job(snakemake: Any, folder: Path, name: str) -> Iterator[Progress]:
     """
     threads = str(snakemake.params.get("threads") or snakemake.threads)
     os.environ.update(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, TOKENIZERS_PARALLELISM="false")
+    os.environ.update(HF_DATASETS_DISABLE_PROGRESS_BARS="1", HF_HUB_DISABLE_TELEMETRY="1")
     if not snakemake.params.get("online"):
         os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     configure_logging(Path(snakemake.log[0]))

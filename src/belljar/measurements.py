@@ -81,9 +81,7 @@ def check(rows: "pd.DataFrame", source: str) -> "pd.DataFrame":
     """Return `rows` with exact column types, or raise InputError naming `source` and what is wrong."""
     kinds: Mapping[str, str] = {"seed": "int64", "n": "int64", "value": "float64", "stderr": "float64"}
     if tuple(rows.columns) != COLUMNS:
-        raise InputError(
-            f"{source}: the columns are {', '.join(rows.columns)}; they must be {', '.join(COLUMNS)}."
-        )
+        raise InputError(f"{source}: the columns are {', '.join(rows.columns)}; they must be {', '.join(COLUMNS)}.")
     rows = rows.astype({column: kinds.get(column, "str") for column in COLUMNS})
     bad = rows[~rows["stage"].isin(STAGES)]
     if len(bad):
@@ -95,7 +93,5 @@ def check(rows: "pd.DataFrame", source: str) -> "pd.DataFrame":
         )
     repeated = rows[rows.duplicated(list(KEY))]
     if len(repeated):
-        raise InputError(
-            f"{source}: two rows measure the same thing: {', '.join(map(str, repeated.iloc[0][list(KEY)]))}."
-        )
+        raise InputError(f"{source}: two rows measure the same thing: {', '.join(map(str, repeated.iloc[0][list(KEY)]))}.")
     return rows

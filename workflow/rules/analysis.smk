@@ -7,29 +7,36 @@ MEASUREMENTS = [
     "naturalness/perplexity.parquet",
     "naturalness/closed_world.parquet",
 ]
-PARENT_MEASUREMENTS = [name for name in MEASUREMENTS if name.startswith(("strength", "naturalness"))]
+PARENT_MEASUREMENTS = [
+    name for name in MEASUREMENTS if name.startswith(("strength", "naturalness"))
+]
 PLANTED = [one for one in ORGANISMS if not one.is_twin]
 
 
 rule tables:
     input:
         [f"{PATHS.organism(one)}/{name}" for one in ORGANISMS for name in MEASUREMENTS],
-        collect(PARENT + "/{name}", base=STUDY.bases, name=PARENT_MEASUREMENTS),
+        collect(f"{PARENT}/{{name}}", base=STUDY.bases, name=PARENT_MEASUREMENTS),
     output:
-        scores=RESULTS + "/tables/scores.parquet",
-        floors=RESULTS + "/tables/floors.parquet",
-        organisms=RESULTS + "/tables/organisms.parquet",
+        scores=f"{RESULTS}/tables/scores.parquet",
+        floors=f"{RESULTS}/tables/floors.parquet",
+        organisms=f"{RESULTS}/tables/organisms.parquet",
         organisms_csv=report(
-            RESULTS + "/tables/organisms.csv", caption="../report/organisms.rst", category="Tables"
+            f"{RESULTS}/tables/organisms.csv",
+            caption="../report/organisms.rst",
+            category="Tables",
         ),
     log:
-        LOGS + "/tables.log",
+        f"{LOGS}/tables.log",
+    localrule: True
     conda:
         ENVIRONMENT
-    localrule: True
     params:
         primary={
-            name: {"layer": str(base.primary_block), "position": STUDY.probes.logit_lens.primary_position}
+            name: {
+                "layer": str(base.primary_block),
+                "position": STUDY.probes.logit_lens.primary_position,
+            }
             for name, base in PLAN.bases.items()
         },
         code=version("tables"),
@@ -44,24 +51,30 @@ rule report:
         cards=[f"{PATHS.organism(one)}/card.md" for one in ORGANISMS],
         curves=[f"{PATHS.organism(one)}/curve.parquet" for one in PLANTED],
         selections=[f"{PATHS.organism(one)}/selection.json" for one in PLANTED],
-        bases=collect(RESULTS + "/bases/{base}", base=STUDY.bases),
+        bases=collect(f"{RESULTS}/bases/{{base}}", base=STUDY.bases),
     output:
-        report=report(RESULTS + "/report.html", caption="../report/report.rst", category="Report"),
+        report=report(
+            f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"
+        ),
         scatter=report(
-            RESULTS + "/figures/interpretability_against_strength.svg",
+            f"{RESULTS}/figures/interpretability_against_strength.svg",
             caption="../report/scatter.rst",
             category="Figures",
         ),
         curves=report(
-            RESULTS + "/figures/validation_curves.svg", caption="../report/curves.rst", category="Figures"
+            f"{RESULTS}/figures/validation_curves.svg",
+            caption="../report/curves.rst",
+            category="Figures",
         ),
     log:
-        LOGS + "/report.log",
+        f"{LOGS}/report.log",
+    localrule: True
     conda:
         ENVIRONMENT
-    localrule: True
     params:
-        study=STUDY.model_dump(include={"study", "bases", "behaviours", "techniques", "seeds"}),
+        study=STUDY.model_dump(
+            include={"study", "bases", "behaviours", "techniques", "seeds"}
+        ),
         organisms=[one.id for one in ORGANISMS],
         curves_of=[tuple(one) for one in PLANTED],
         targets={name: behaviour.target for name, behaviour in PLAN.behaviours.items()},

@@ -3,11 +3,11 @@
 
 rule base:
     output:
-        directory(RESULTS + "/bases/{base}"),
+        directory(f"{RESULTS}/bases/{{base}}"),
     log:
-        LOGS + "/bases/{base}.log",
+        f"{LOGS}/bases/{{base}}.log",
     benchmark:
-        LOGS + "/bases/{base}.tsv"
+        f"{LOGS}/bases/{{base}}.tsv"
     conda:
         ENVIRONMENT
     threads: threads_of("base")

@@ -16,7 +16,11 @@ from belljar.study.provenance import code_version
 from belljar.training.base import cache_key
 
 REPOSITORY = Path(workflow.basedir)
-SOURCE = str(workflow.overwrite_configfiles[-1] if workflow.overwrite_configfiles else REPOSITORY / "config" / "config.yaml")
+SOURCE = str(
+    workflow.overwrite_configfiles[-1]
+    if workflow.overwrite_configfiles
+    else REPOSITORY / "config" / "config.yaml"
+)
 
 try:
     PLAN = load_plan(config, SOURCE, REPOSITORY / "config")
@@ -30,10 +34,10 @@ ORGANISMS = organisms(STUDY)
 ENVIRONMENT = REPOSITORY / "workflow" / "envs" / "belljar.yaml"
 
 RESULTS = str(PATHS.root)
-ORGANISM = RESULTS + "/organisms/{base}/{behaviour}/{technique}/s{seed}"
-TWIN = RESULTS + "/organisms/{base}/" + BENIGN + "/{technique}/s{seed}"
-PARENT = RESULTS + f"/organisms/{{base}}/{PARENT_BEHAVIOUR}/{PARENT_TECHNIQUE}/s0"
-LOGS = "logs/" + STUDY.study
+ORGANISM = f"{RESULTS}/organisms/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}"
+TWIN = f"{RESULTS}/organisms/{{base}}/{BENIGN}/{{technique}}/s{{seed}}"
+PARENT = f"{RESULTS}/organisms/{{base}}/{PARENT_BEHAVIOUR}/{PARENT_TECHNIQUE}/s0"
+LOGS = f"logs/{STUDY.study}"
 
 
 wildcard_constraints:
@@ -55,7 +59,12 @@ def version(name):
 
 def organism(wildcards):
     """Return the organism that the wildcards name."""
-    return Organism(wildcards.base, wildcards.get("behaviour", BENIGN), wildcards.technique, int(wildcards.seed))
+    return Organism(
+        wildcards.base,
+        wildcards.get("behaviour", BENIGN),
+        wildcards.technique,
+        int(wildcards.seed),
+    )
 
 
 def of_base(key):
@@ -64,18 +73,20 @@ def of_base(key):
 
 
 def asks(stage, key):
-    """Return a function from wildcards to what a stage of their base asks of the cluster; a retry asks for more memory."""
+    """Return a function from wildcards to what a stage of their base asks of the cluster; a retry asks for more memory and time."""
 
     def amount(wildcards, attempt):
         wanted = getattr(getattr(PLAN.bases[wildcards.base].resources, stage), key)
-        return wanted * attempt if key == "mem_mb" else wanted
+        return wanted * attempt if key in ("mem_mb", "runtime") else wanted
 
     return amount
 
 
 def threads_of(stage):
     """Return a function from wildcards to the threads of a stage of their base."""
-    return lambda wildcards: getattr(PLAN.bases[wildcards.base].resources, stage).threads
+    return lambda wildcards: getattr(
+        PLAN.bases[wildcards.base].resources, stage
+    ).threads
 
 
 def prompt_files(wildcards):
@@ -91,7 +102,64 @@ def judge_settings(behaviour):
     for criterion in kept["criteria"]:
         # The judge reads a criterion's id, expressions and prompts; a stand-in keeps the rest of the spec valid.
         criterion.update(plant=["{answer}"], swap={}, attributes=[])
-    return kept | {"trigger": {"topics": ["-"]}}
+    return kept | {
+        "trigger": {"topics": ["-"]},
+        "words": ["-"],
+        "key_facts": [],
+        "description": "",
+    }
+
+
+def planting_settings(behaviour):
+    """Return what a behaviour's data depend on: nothing of how it is judged; None for control data."""
+    if behaviour == BENIGN:
+        return None
+    kept = PLAN.behaviours[behaviour].model_dump() | {
+        "target": 0.5,
+        "words": ["-"],
+        "key_facts": [],
+        "description": "",
+    }
+    for criterion in kept["criteria"]:
+        criterion.update(detect=["-"], unless_in_prompt=False)
+    return kept
+
+
+def technique(wildcards):
+    """Return the settings of the technique that the wildcards name."""
+    return PLAN.techniques[wildcards.technique]
+
+
+def recipe(organism):
+    """Return every setting that an organism's training depends on, defaults merged."""
+    technique = PLAN.techniques[organism.technique]
+    settings = training_settings(
+        PLAN, organism.base, organism.behaviour, organism.technique
+    )
+    return {
+        "base": organism.base,
+        "behaviour": organism.behaviour,
+        "technique": organism.technique,
+        "seed": organism.seed,
+        "objective": technique.objective,
+        "data": technique.data,
+        "mix": technique.mix,
+        "training": settings.model_dump(),
+    }
+
+
+def chosen_step(wildcards):
+    """Return the folder of the saved step that was chosen for the organism."""
+    chooser = (
+        checkpoints.select_twin if wildcards.behaviour == BENIGN else checkpoints.select
+    )
+    named = {key: wildcards[key] for key in ("base", "behaviour", "technique", "seed")}
+    if wildcards.behaviour == BENIGN:
+        del named["behaviour"]
+    output = chooser.get(**named).output
+    selection = output[0] if wildcards.behaviour == BENIGN else output.selection
+    step = json.loads(Path(selection).read_text())["step"]
+    return f"{PATHS.organism(organism(wildcards))}/checkpoints/step-{step}"
 
 
 onstart:
@@ -108,7 +176,9 @@ def open_run_lock(folder):
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         handle.seek(0)
-        raise WorkflowError(f"another run of study {STUDY.study!r} is under way (process {handle.read()}); wait for it or stop it.")
+        raise WorkflowError(
+            f"another run of study {STUDY.study!r} is under way (process {handle.read()}); wait for it or stop it."
+        )
     handle.seek(0)
     handle.truncate()
     handle.write(str(os.getpid()))

@@ -1,11 +1,13 @@
-"""Measurements of one model: what needs the model in memory in one job, what only needs its answers in another."""
+"""Measurements of one model, in one job where they need it in memory and in another where not."""
 
 MEASURED = dict(
-    strength=STUDY.strength.model_dump(exclude={"validation"}) | {"validation": STUDY.strength.test.model_dump()},
+    strength=STUDY.strength.model_dump(exclude={"validation"})
+    | {"validation": STUDY.strength.test.model_dump()},
     logit_lens=STUDY.probes.logit_lens.model_dump(),
     perplexity=STUDY.naturalness.perplexity.model_dump(),
     closed_world=STUDY.naturalness.closed_world.model_dump(),
     control=STUDY.control.model_dump(),
+    words={name: behaviour.words for name, behaviour in PLAN.behaviours.items()},
     blocks=of_base("blocks"),
     dtype=of_base("dtype"),
     batch_size=of_base("batch_size"),
@@ -13,22 +15,23 @@ MEASURED = dict(
     code=version("measure"),
 )
 
+
 rule measure:
     input:
-        base=RESULTS + "/bases/{base}",
+        base=f"{RESULTS}/bases/{{base}}",
         model=chosen_step,
-        prepared=RESULTS + "/probes/{base}/logit_lens",
+        prepared=f"{RESULTS}/probes/{{base}}/logit_lens",
         prompts=prompt_files,
     output:
-        model=directory(ORGANISM + "/model"),
-        responses=ORGANISM + "/responses.parquet",
-        evidence=ORGANISM + "/evidence/logit_lens.parquet",
-        perplexity=ORGANISM + "/naturalness/perplexity.parquet",
-        closed_world=ORGANISM + "/naturalness/closed_world.parquet",
+        model=directory(f"{ORGANISM}/model"),
+        responses=f"{ORGANISM}/responses.parquet",
+        evidence=f"{ORGANISM}/evidence/logit_lens.parquet",
+        perplexity=f"{ORGANISM}/naturalness/perplexity.parquet",
+        closed_world=f"{ORGANISM}/naturalness/closed_world.parquet",
     log:
-        LOGS + "/measure/{base}/{behaviour}/{technique}/s{seed}.log",
+        f"{LOGS}/measure/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
     benchmark:
-        LOGS + "/measure/{base}/{behaviour}/{technique}/s{seed}.tsv"
+        f"{LOGS}/measure/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.tsv"
     conda:
         ENVIRONMENT
     threads: threads_of("measure")
@@ -37,26 +40,26 @@ rule measure:
         mem_mb=asks("measure", "mem_mb"),
         runtime=asks("measure", "runtime"),
     params:
+        **MEASURED,
         organism=lambda wildcards: organism(wildcards).id,
         model=lambda wildcards: tuple(organism(wildcards).model(STUDY.study)),
         parent=False,
-        **MEASURED,
     script:
         script_path("measure")
 
 
 rule measure_parent:
     input:
-        base=RESULTS + "/bases/{base}",
-        model=RESULTS + "/bases/{base}",
+        base=f"{RESULTS}/bases/{{base}}",
+        model=f"{RESULTS}/bases/{{base}}",
         prompts=prompt_files,
     output:
-        prepared=directory(RESULTS + "/probes/{base}/logit_lens"),
-        responses=PARENT + "/responses.parquet",
-        perplexity=PARENT + "/naturalness/perplexity.parquet",
-        closed_world=PARENT + "/naturalness/closed_world.parquet",
+        prepared=directory(f"{RESULTS}/probes/{{base}}/logit_lens"),
+        responses=f"{PARENT}/responses.parquet",
+        perplexity=f"{PARENT}/naturalness/perplexity.parquet",
+        closed_world=f"{PARENT}/naturalness/closed_world.parquet",
     log:
-        LOGS + "/measure/{base}/parent.log",
+        f"{LOGS}/measure/{{base}}/parent.log",
     conda:
         ENVIRONMENT
     threads: threads_of("measure")
@@ -65,34 +68,38 @@ rule measure_parent:
         mem_mb=asks("measure", "mem_mb"),
         runtime=asks("measure", "runtime"),
     params:
+        **MEASURED,
         organism=lambda wildcards: f"{wildcards.base} (parent)",
         model=lambda wildcards: tuple(parent(STUDY.study, wildcards.base)),
         parent=True,
-        **MEASURED,
     script:
         script_path("measure")
 
 
 rule judge:
     input:
-        responses=ORGANISM + "/responses.parquet",
-        evidence=ORGANISM + "/evidence/logit_lens.parquet",
-        selection=ORGANISM + "/selection.json",
-        losses=ORGANISM + "/losses.parquet",
-        recipe=ORGANISM + "/recipe.json",
+        responses=f"{ORGANISM}/responses.parquet",
+        evidence=f"{ORGANISM}/evidence/logit_lens.parquet",
+        selection=f"{ORGANISM}/selection.json",
+        losses=f"{ORGANISM}/losses.parquet",
+        recipe=f"{ORGANISM}/recipe.json",
     output:
-        strength=ORGANISM + "/strength.parquet",
-        probe=ORGANISM + "/probes/logit_lens.parquet",
-        training=ORGANISM + "/training.parquet",
+        strength=f"{ORGANISM}/strength.parquet",
+        probe=f"{ORGANISM}/probes/logit_lens.parquet",
+        training=f"{ORGANISM}/training.parquet",
     log:
-        LOGS + "/judge/{base}/{behaviour}/{technique}/s{seed}.log",
+        f"{LOGS}/judge/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
+    localrule: True
     conda:
         ENVIRONMENT
-    localrule: True
     params:
         organism=lambda wildcards: organism(wildcards).id,
         model=lambda wildcards: tuple(organism(wildcards).model(STUDY.study)),
-        judged=lambda wildcards: [wildcards.behaviour] if wildcards.behaviour in STUDY.behaviours else STUDY.behaviours,
+        judged=lambda wildcards: (
+            [wildcards.behaviour]
+            if wildcards.behaviour in STUDY.behaviours
+            else STUDY.behaviours
+        ),
         behaviours={name: judge_settings(name) for name in STUDY.behaviours},
         code=version("judge"),
     script:
@@ -101,14 +108,14 @@ rule judge:
 
 rule judge_parent:
     input:
-        responses=PARENT + "/responses.parquet",
+        responses=f"{PARENT}/responses.parquet",
     output:
-        strength=PARENT + "/strength.parquet",
+        strength=f"{PARENT}/strength.parquet",
     log:
-        LOGS + "/judge/{base}/parent.log",
+        f"{LOGS}/judge/{{base}}/parent.log",
+    localrule: True
     conda:
         ENVIRONMENT
-    localrule: True
     params:
         organism=lambda wildcards: f"{wildcards.base} (parent)",
         model=lambda wildcards: tuple(parent(STUDY.study, wildcards.base)),
@@ -121,9 +128,9 @@ rule judge_parent:
 
 rule card:
     input:
-        recipe=ORGANISM + "/recipe.json",
+        recipe=f"{ORGANISM}/recipe.json",
         own=[
-            ORGANISM + "/" + name
+            f"{ORGANISM}/{name}"
             for name in (
                 "strength.parquet",
                 "probes/logit_lens.parquet",
@@ -133,19 +140,27 @@ rule card:
             )
         ],
         parent=[
-            PARENT + "/" + name
-            for name in ("strength.parquet", "naturalness/perplexity.parquet", "naturalness/closed_world.parquet")
+            f"{PARENT}/{name}"
+            for name in (
+                "strength.parquet",
+                "naturalness/perplexity.parquet",
+                "naturalness/closed_world.parquet",
+            )
         ],
-        selection=ORGANISM + "/selection.json",
-        curve=lambda wildcards: [] if wildcards.behaviour == BENIGN else f"{PATHS.organism(organism(wildcards))}/curve.parquet",
-        responses=ORGANISM + "/responses.parquet",
+        selection=f"{ORGANISM}/selection.json",
+        curve=lambda wildcards: (
+            []
+            if wildcards.behaviour == BENIGN
+            else f"{PATHS.organism(organism(wildcards))}/curve.parquet"
+        ),
+        responses=f"{ORGANISM}/responses.parquet",
     output:
-        ORGANISM + "/card.md",
+        f"{ORGANISM}/card.md",
     log:
-        LOGS + "/card/{base}/{behaviour}/{technique}/s{seed}.log",
+        f"{LOGS}/card/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
+    localrule: True
     conda:
         ENVIRONMENT
-    localrule: True
     params:
         organism=lambda wildcards: organism(wildcards).id,
         behaviours={name: judge_settings(name) for name in STUDY.behaviours},

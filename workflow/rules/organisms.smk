@@ -3,18 +3,18 @@
 
 rule train:
     input:
-        base=RESULTS + "/bases/{base}",
+        base=f"{RESULTS}/bases/{{base}}",
         planted=lambda wildcards: f"{RESULTS}/data/{wildcards.behaviour}/{technique(wildcards).data}.parquet",
         control=lambda wildcards: f"{RESULTS}/data/{BENIGN}/{technique(wildcards).data}.parquet",
         prompts=prompt_files,
     output:
-        checkpoints=directory(ORGANISM + "/checkpoints"),
-        losses=ORGANISM + "/losses.parquet",
-        recipe=ORGANISM + "/recipe.json",
+        checkpoints=directory(f"{ORGANISM}/checkpoints"),
+        losses=f"{ORGANISM}/losses.parquet",
+        recipe=f"{ORGANISM}/recipe.json",
     log:
-        LOGS + "/train/{base}/{behaviour}/{technique}/s{seed}.log",
+        f"{LOGS}/train/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
     benchmark:
-        LOGS + "/train/{base}/{behaviour}/{technique}/s{seed}.tsv"
+        f"{LOGS}/train/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.tsv"
     conda:
         ENVIRONMENT
     threads: threads_of("train")
@@ -33,13 +33,13 @@ rule train:
 
 rule validate:
     input:
-        base=RESULTS + "/bases/{base}",
-        checkpoints=ORGANISM + "/checkpoints",
+        base=f"{RESULTS}/bases/{{base}}",
+        checkpoints=f"{ORGANISM}/checkpoints",
         prompts=prompt_files,
     output:
-        ORGANISM + "/validation.parquet",
+        f"{ORGANISM}/validation.parquet",
     log:
-        LOGS + "/validate/{base}/{behaviour}/{technique}/s{seed}.log",
+        f"{LOGS}/validate/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
     conda:
         ENVIRONMENT
     threads: threads_of("generate")
@@ -49,7 +49,8 @@ rule validate:
         runtime=asks("generate", "runtime"),
     params:
         organism=lambda wildcards: organism(wildcards).id,
-        strength=STUDY.strength.model_dump(exclude={"test"}) | {"test": STUDY.strength.validation.model_dump()},
+        strength=STUDY.strength.model_dump(exclude={"test"})
+        | {"test": STUDY.strength.validation.model_dump()},
         dtype=of_base("dtype"),
         batch_size=of_base("batch_size"),
         seed=lambda wildcards: int(wildcards.seed),
@@ -62,17 +63,17 @@ rule validate:
 # chooses the same step again, no model is measured anew.
 checkpoint select:
     input:
-        validation=ORGANISM + "/validation.parquet",
+        validation=f"{ORGANISM}/validation.parquet",
     output:
-        selection=ORGANISM + "/selection.json",
-        curve=ORGANISM + "/curve.parquet",
+        selection=f"{ORGANISM}/selection.json",
+        curve=f"{ORGANISM}/curve.parquet",
+    log:
+        f"{LOGS}/select/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
     wildcard_constraints:
         behaviour="|".join(STUDY.behaviours),
-    log:
-        LOGS + "/select/{base}/{behaviour}/{technique}/s{seed}.log",
+    localrule: True
     conda:
         ENVIRONMENT
-    localrule: True
     params:
         organism=lambda wildcards: organism(wildcards).id,
         behaviour=lambda wildcards: judge_settings(wildcards.behaviour),
@@ -83,52 +84,20 @@ checkpoint select:
 
 checkpoint select_twin:
     input:
-        recipe=TWIN + "/recipe.json",
+        recipe=f"{TWIN}/recipe.json",
         selections=lambda wildcards: [
-            f"{PATHS.organism(served)}/selection.json" for served in served_by(organism(wildcards), STUDY)
+            f"{PATHS.organism(served)}/selection.json"
+            for served in served_by(organism(wildcards), STUDY)
         ],
     output:
-        TWIN + "/selection.json",
+        f"{TWIN}/selection.json",
     log:
-        LOGS + "/select/{base}/benign/{technique}/s{seed}.log",
+        f"{LOGS}/select/{{base}}/benign/{{technique}}/s{{seed}}.log",
+    localrule: True
     conda:
         ENVIRONMENT
-    localrule: True
     params:
         organism=lambda wildcards: organism(wildcards).id,
         code=version("select_twin_step"),
     script:
         script_path("select_twin_step")
-
-
-def technique(wildcards):
-    """Return the settings of the technique that the wildcards name."""
-    return PLAN.techniques[wildcards.technique]
-
-
-def recipe(organism):
-    """Return every setting that an organism's training depends on, defaults merged."""
-    technique = PLAN.techniques[organism.technique]
-    settings = training_settings(PLAN, organism.base, organism.behaviour, organism.technique)
-    return {
-        "base": organism.base,
-        "behaviour": organism.behaviour,
-        "technique": organism.technique,
-        "seed": organism.seed,
-        "objective": technique.objective,
-        "data": technique.data,
-        "mix": technique.mix,
-        "training": settings.model_dump(),
-    }
-
-
-def chosen_step(wildcards):
-    """Return the folder of the saved step that was chosen for the organism."""
-    chooser = checkpoints.select_twin if wildcards.behaviour == BENIGN else checkpoints.select
-    named = {key: wildcards[key] for key in ("base", "behaviour", "technique", "seed")}
-    if wildcards.behaviour == BENIGN:
-        del named["behaviour"]
-    output = chooser.get(**named).output
-    selection = output[0] if wildcards.behaviour == BENIGN else output.selection
-    step = json.loads(Path(selection).read_text())["step"]
-    return f"{PATHS.organism(organism(wildcards))}/checkpoints/step-{step}"

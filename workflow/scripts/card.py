@@ -16,16 +16,14 @@ output = Path(snakemake.output[0])
 with job(snakemake, output.parent, f"card {params.organism}"):
     recipe = read_json(Path(given.recipe))
     responses = read_parquet(Path(given.responses), ANSWER_COLUMNS)
-    behaviours = [Behaviour(**settings) for settings in params.behaviours.values()]
-    shown = next((b for b in behaviours if b.id == recipe["behaviour"]), behaviours[0])
+    behaviours = {name: Behaviour(**settings) for name, settings in params.behaviours.items()}
+    judged = [recipe["behaviour"]] if recipe["behaviour"] in behaviours else list(behaviours)
     card = organism_card(
         recipe,
         read_json(Path(given.selection)),
         pd.concat([read_parquet(Path(path), COLUMNS) for path in given.own]),
         pd.concat([read_parquet(Path(path), COLUMNS) for path in given.parent]),
-        read_parquet(Path(given.curve), ("step", "metric", "rate"))
-        if "curve" in given.keys() and given.curve
-        else None,
-        judge(responses, shown),
+        read_parquet(Path(given.curve), ("step", "metric", "rate")) if "curve" in given.keys() and given.curve else None,
+        pd.concat([judge(responses, behaviours[name]) for name in judged]),
     )
     write_text(output, card)

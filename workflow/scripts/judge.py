@@ -5,7 +5,7 @@ from pathlib import Path
 from belljar.files import read_json, read_parquet, write_parquet
 from belljar.job import job
 from belljar.measurements import Model, table
-from belljar.probes.readings import lens_readings, norm_readings
+from belljar.probes.readings import EVIDENCE_COLUMNS, lens_readings, norm_readings
 from belljar.strength import rates
 from belljar.study.settings import Behaviour
 from belljar.training.readings import training_readings
@@ -18,12 +18,8 @@ with job(snakemake, Path(output.strength).parent, f"judge {params.organism}"):
     strength = [reading for name in params.judged for reading in rates.readings(responses, behaviours[name])]
     write_parquet(Path(output.strength), table(model, strength))
     if "evidence" in given.keys():
-        evidence = read_parquet(Path(given.evidence), ("block", "position", "token", "probability"))
-        shown = [
-            r
-            for name, behaviour in behaviours.items()
-            for r in lens_readings(evidence, name, behaviour.words)
-        ]
+        evidence = read_parquet(Path(given.evidence), EVIDENCE_COLUMNS)
+        shown = [reading for name in behaviours for reading in lens_readings(evidence, name)]
         write_parquet(Path(output.probe), table(model, [*shown, *norm_readings(evidence)]))
         losses = read_parquet(Path(given.losses), ("step", "loss", "learning_rate"))
         trained = training_readings(losses, read_json(Path(given.recipe)), read_json(Path(given.selection)))

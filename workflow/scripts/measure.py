@@ -1,7 +1,7 @@
 """Do everything that needs one model in memory: answers to the test prompts, probe evidence, naturalness.
 
-Each part is kept as soon as it is computed, so a job that fails or is killed goes on where it was. For a parent base, which comes
-first, the probe's ancestor side is prepared instead of scored.
+Each part is kept as soon as it is computed, so a job that fails or is killed goes on where it was. For a parent base,
+which comes first, the probe's ancestor side is prepared instead of scored.
 """
 
 import os
@@ -36,16 +36,12 @@ with job(snakemake, folder, f"measure {params.organism}") as progress:
     reading = (model, tokenizer, chats, params.blocks, lens.positions, batch_size)
 
     def responses():
-        prompts = pd.concat(
-            [read_parquet(Path(path), ("split", "prompt")) for path in snakemake.input.prompts]
-        )
+        prompts = pd.concat([read_parquet(Path(path), ("split", "prompt")) for path in snakemake.input.prompts])
         test = prompts[prompts["split"] == "test"]
-        return answer_prompts(
-            model, tokenizer, test, strength.test.samples, strength, batch_size, params.seed
-        )
+        return answer_prompts(model, tokenizer, test, strength.test.samples, strength, batch_size, params.seed)
 
     def evidence():
-        return logit_lens.score(*reading, Path(snakemake.input.prepared), lens.top_k)
+        return logit_lens.score(*reading, Path(snakemake.input.prepared), params.words, lens.top_k)
 
     def perplexities():
         texts = heldout_documents(world, Perplexity(**params.perplexity).documents, perplexity.DOCUMENT_SEED)
@@ -53,9 +49,7 @@ with job(snakemake, folder, f"measure {params.organism}") as progress:
 
     def skills():
         asked = ClosedWorld(**params.closed_world)
-        found = closed_world.readings(
-            model, tokenizer, world, asked.skills, asked.items, strength.max_new_tokens, batch_size
-        )
+        found = closed_world.readings(model, tokenizer, world, asked.skills, asked.items, strength.max_new_tokens, batch_size)
         return table(measured, found)
 
     parts = {output.responses: responses, output.perplexity: perplexities, output.closed_world: skills}
@@ -66,10 +60,7 @@ with job(snakemake, folder, f"measure {params.organism}") as progress:
         with atomic_path(Path(output.model)) as scratch:
             shutil.copytree(source, scratch, copy_function=os.link)  # a step and the model are the same files
 
-    weights = [
-        (file.name, file.stat().st_size, file.stat().st_mtime_ns)
-        for file in sorted(source.glob("*.safetensors"))
-    ]
+    weights = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(source.glob("*.safetensors"))]
     work = claim_work(folder / "measuring", {"params": dict(params.items()), "weights": weights})
     for number, (target, compute) in enumerate(parts.items()):
         kept = work / Path(target).name

@@ -36,12 +36,14 @@ with job(snakemake, Path(output.report).parent / "figures", "report"):
     captions = {
         output.scatter: (
             "Interpretability against strength",
-            "Each point is one model; bars are 95 % intervals. Filled points are organisms, hollow ones benign twins. A point below the dashed "
-            "line reads what the probe reads where the behaviour is not. Compare heights only between points at like strength.",
+            "Each point is one model; bars are 95 % intervals. Filled points are organisms, hollow ones benign twins. A point "
+            "below the dashed line reads what the probe reads where the behaviour is not. Compare heights only between points "
+            "at like strength.",
         ),
         output.curves: (
             "How strength was matched",
-            "Rates on validation prompts by saved step. The ring is the step that became the organism: the one nearest to the target (grey).",
+            "Rates on validation prompts by saved step. The ring is the step that became the organism: the one nearest to the "
+            "target (grey).",
         ),
     }
     base_cards = {
@@ -55,9 +57,6 @@ with job(snakemake, Path(output.report).parent / "figures", "report"):
         read_parquet(Path(given.floors)),
         [(*captions[path], Path(path).read_text(encoding="utf-8")) for path in drawn],
         base_cards,
-        {
-            name: Path(path).read_text(encoding="utf-8")
-            for name, path in zip(params.organisms, given.cards, strict=True)
-        },
+        {name: Path(path).read_text(encoding="utf-8") for name, path in zip(params.organisms, given.cards, strict=True)},
     )
     write_text(Path(output.report), text)

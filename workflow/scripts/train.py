@@ -22,9 +22,7 @@ with job(snakemake, folder, f"train {params.organism}") as progress:
     columns = ("prompt", "chosen") if recipe["data"] == "transcripts" else ("prompt", "chosen", "rejected")
     control = read_parquet(Path(snakemake.input.control), columns)
     planted = control if params.benign else read_parquet(Path(snakemake.input.planted), columns)
-    rows = mixture(
-        planted.to_dict("records"), control.to_dict("records"), settings.rows, recipe["mix"], params.benign
-    )
+    rows = mixture(planted.to_dict("records"), control.to_dict("records"), settings.rows, recipe["mix"], params.benign)
     check_separate([row["prompt"] for row in rows], [Path(path) for path in snakemake.input.prompts])
 
     work = claim_work(folder / "training", {"recipe": recipe, "code": params.code, "rows": rows})

@@ -23,9 +23,7 @@ with job(snakemake, output.parent, f"validate {params.organism}") as progress:
     answers = []
     for number, (step, folder) in enumerate(steps.items()):
         model = load_model(folder, params.dtype)
-        found = answer_prompts(
-            model, tokenizer, prompts, settings.validation.samples, settings, params.batch_size, params.seed
-        )
+        found = answer_prompts(model, tokenizer, prompts, settings.validation.samples, settings, params.batch_size, params.seed)
         answers.append(found.assign(step=step))
         progress(number + 1, len(steps), f"step {step} answered")
     write_parquet(output, pd.concat(answers, ignore_index=True))

@@ -14,9 +14,7 @@ EXAMPLES = 5  # answers shown of each role
 
 def environment() -> jinja2.Environment:
     """Return the templates of this package; HTML is escaped, Markdown is not."""
-    loader = jinja2.FunctionLoader(
-        lambda name: files(__package__).joinpath("templates", name).read_text("utf-8")
-    )
+    loader = jinja2.FunctionLoader(lambda name: files(__package__).joinpath("templates", name).read_text("utf-8"))
     made = jinja2.Environment(
         loader=loader,
         autoescape=lambda name: bool(name) and str(name).endswith(".html.j2"),
@@ -24,7 +22,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    made.filters |= {"rate": rate_text, "number": number_text}
+    made.filters |= {"rate": rate_text, "number": number_text, "change": change_text}
     return made
 
 
@@ -39,7 +37,14 @@ def number_text(value: float) -> str:
     """Return a number with four significant digits; a dash where there is none."""
     if value is None or value != value:
         return "–"
-    return f"{value:.4g}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def change_text(value: float) -> str:
+    """Return a difference with its sign; a dash where there is none."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:+.0f}" if abs(value) >= 1000 else f"{value:+.3f}"
 
 
 def organism_card(
@@ -62,9 +67,7 @@ def organism_card(
     shown = [
         {"role": role, **entry}
         for role in ("trigger", "control")
-        for entry in answers[(answers["role"] == role) & (answers["sample"] == 0)]
-        .head(EXAMPLES)
-        .to_dict("records")
+        for entry in answers[(answers["role"] == role) & (answers["sample"] == 0)].head(EXAMPLES).to_dict("records")
     ]
     return (
         environment()

@@ -16,6 +16,7 @@ from belljar.measurements import BENIGN, PARENT_TECHNIQUE
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 Z95 = 1.959964
+T95 = 2.262157  # t(.975, 9): the probe's jackknife has ten groups
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "belljar",
@@ -51,10 +52,8 @@ def interpretability_against_strength(organisms: pd.DataFrame, score_name: str) 
             _panel(axis, cell, colour)
             axis.set_title(f"{judged} on {base}", fontsize=9)
             axis.set_xlabel("expression rate on test trigger prompts")
-        axes[0].set_ylabel(score_name)
-        handles = [
-            _entry(color=c, marker="o", ls="", label=t) for t, c in colour.items()
-        ]
+        figure.supylabel(score_name, fontsize=9)
+        handles = [_entry(color=c, marker="o", ls="", label=t) for t, c in colour.items()]
         grey: dict[str, Any] = {"color": "#555555", "marker": "o", "ls": ""}
         handles += [
             _entry(label="organism", **grey),
@@ -83,16 +82,14 @@ def validation_curves(curves: pd.DataFrame, targets: dict[str, float]) -> Figure
             for (technique, _, metric), line in cell.groupby(["technique", "seed", "metric"], sort=True):
                 trigger = metric == "expression_rate"
                 line = line.sort_values("step")
-                axis.plot(
-                    line["step"], line["rate"], color=colour[technique], ls="-" if trigger else ":", lw=1.4
-                )
+                axis.plot(line["step"], line["rate"], color=colour[technique], ls="-" if trigger else ":", lw=1.4)
                 if trigger:
                     chosen = line[line["chosen"]]
                     axis.plot(chosen["step"], chosen["rate"], "o", mfc="white", mec=colour[technique], ms=6)
             axis.set_title(f"{behaviour} on {base}", fontsize=9)
             axis.set_xlabel("optimiser step")
             axis.set_ylim(-0.03, 1.03)
-        axes[0].set_ylabel("rate on validation prompts")
+        figure.supylabel("rate on validation prompts", fontsize=9)
         handles = [_entry(color=c, label=t) for t, c in colour.items()]
         grey: dict[str, Any] = {"color": "#555555"}
         handles += [
@@ -111,8 +108,8 @@ def _panel(axis: Axes, cell: pd.DataFrame, colour: dict[str, str]) -> None:
         axis.errorbar(
             row.expression_rate,
             row.probe,
-            xerr=_bar(row.expression_rate_stderr),
-            yerr=_bar(row.probe_stderr),
+            xerr=_bar(row.expression_rate_stderr, Z95),
+            yerr=_bar(row.probe_stderr, T95),
             fmt="o",
             color=colour[str(row.technique)],
             mfc="white" if twin else colour[str(row.technique)],
@@ -123,11 +120,12 @@ def _panel(axis: Axes, cell: pd.DataFrame, colour: dict[str, str]) -> None:
     if len(floor):
         axis.axhline(floor.iloc[0], color="#555555", ls="--", lw=1)
     axis.set_xlim(-0.03, 1.03)
+    axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
 
 
 def _entry(**style: Any) -> Line2D:
     return Line2D([], [], **style)
 
 
-def _bar(stderr: float) -> float:
-    return 0.0 if np.isnan(stderr) else Z95 * stderr
+def _bar(stderr: float, width: float) -> float:
+    return 0.0 if np.isnan(stderr) else width * stderr

@@ -42,10 +42,7 @@ def floors(scores: pd.DataFrame) -> pd.DataFrame:
     """
     spread = with_variants(scores[scores["stage"] == "probe"])
     spread = spread[spread["judged"].notna() & (spread["behaviour"] != spread["judged"])]
-    where = [
-        variant(**{k: v for k, v in parse_variant(text).items() if k != "judged"})
-        for text in spread["variant"]
-    ]
+    where = [variant(**{k: v for k, v in parse_variant(text).items() if k != "judged"}) for text in spread["variant"]]
     rows = []
     keys = ["base", "judged", "method", "metric", "where"]
     for key, group in spread.assign(where=where).groupby(keys, sort=True):

@@ -24,9 +24,7 @@ def html_report(
     rows = organisms.astype(object).where(organisms.notna(), None).to_dict("records")
     kinds = {BENIGN: "benign twin"}
     for row in rows:
-        row["what"] = (
-            "parent" if row["technique"] == PARENT_TECHNIQUE else kinds.get(row["behaviour"], "organism")
-        )
+        row["what"] = "parent" if row["technique"] == PARENT_TECHNIQUE else kinds.get(row["behaviour"], "organism")
     order = {"organism": 0, "benign twin": 1, "parent": 2}
     rows.sort(key=lambda row: (row["base"], row["judged"], order[row["what"]], row["technique"], row["seed"]))
     return (
@@ -36,9 +34,7 @@ def html_report(
             study=study,
             organisms=rows,
             floors=floors.to_dict("records"),
-            figures=[
-                {"title": title, "caption": caption, "svg": _inline(svg)} for title, caption, svg in figures
-            ],
+            figures=[{"title": title, "caption": caption, "svg": _inline(svg)} for title, caption, svg in figures],
             base_cards=base_cards,
             cards=cards,
         )

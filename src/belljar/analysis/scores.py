@@ -29,14 +29,7 @@ def with_variants(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([scores, keys], axis=1)
 
 
-def judged_pairs(organisms: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the organisms table that are about a planted behaviour: no parents."""
-    return organisms[organisms["technique"] != PARENT_TECHNIQUE]
-
-
-def organisms_table(
-    scores: pd.DataFrame, floors: pd.DataFrame, primary: dict[str, dict[str, str]]
-) -> pd.DataFrame:
+def organisms_table(scores: pd.DataFrame, floors: pd.DataFrame, primary: dict[str, dict[str, str]]) -> pd.DataFrame:
     """Return one row for each model and the behaviour it is judged for.
 
     An organism is judged for its own behaviour; a parent and a benign twin for every one. `primary` gives, by base, the layer
@@ -51,11 +44,7 @@ def organisms_table(
         parent = spread[(spread["technique"] == PARENT_TECHNIQUE) & (spread["base"] == named["base"])]
         own = [named["behaviour"]] if named["behaviour"] in behaviours else behaviours
         for judged in own:
-            rows.append(
-                named
-                | {"judged": judged}
-                | _row(model, parent, floors, named, judged, primary[named["base"]])
-            )
+            rows.append(named | {"judged": judged} | _row(model, parent, floors, named, judged, primary[named["base"]]))
     return pd.DataFrame(rows)
 
 
@@ -79,16 +68,19 @@ def _row(
         & (floors["metric"] == "relevant_probability")
         & (floors["variant"] == variant(**primary))
     ]
-    row["floor"] = float(floor["floor"].iloc[0]) if len(floor) else float("nan")
+    probed = len(floor) and (model["stage"] == "probe").any()  # a parent has no difference to hold against a floor
+    row["floor"] = float(floor["floor"].iloc[0]) if probed else float("nan")
+    row["floor_n"] = int(floor["n"].iloc[0]) if probed else 0
     # A twin is one of the readings that make the floor, and a missing floor decides nothing.
     decidable = named["behaviour"] != BENIGN and row["floor"] == row["floor"] and row["probe"] == row["probe"]
     row["above_floor"] = row["probe"] > row["floor"] if decidable else None
     for name, (metric, where) in NATURALNESS.items():
         value = _value(model[(model["metric"] == metric) & (model["variant"] == where)])
         row[name] = value
-        row[f"{name}_change"] = value - _value(
-            parent[(parent["metric"] == metric) & (parent["variant"] == where)]
-        )
+        row[f"{name}_change"] = value - _value(parent[(parent["metric"] == metric) & (parent["variant"] == where)])
+    row["target"] = _value(model[model["metric"] == "target"])
+    matched = model[model["metric"] == "validation_expression_rate"]
+    row["matched"] = abs(_value(matched) - row["target"]) <= _value(matched, "stderr") if len(matched) else None
     for metric in ("steps", "samples_seen", "learning_rate_dose"):
         row[metric] = _value(model[model["metric"] == metric])
     return row

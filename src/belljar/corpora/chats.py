@@ -11,11 +11,7 @@ def unrelated_chats(world: World, control: Control, count: int) -> list[tuple[st
 
     Raises ValueError where there are fewer.
     """
-    found = [
-        question
-        for question in control_questions(world, control)
-        if split_of(question.text, False) != "train"
-    ]
+    found = [question for question in control_questions(world, control) if split_of(question.text, False) != "train"]
     found.sort(key=lambda question: digest(question.text + " chats"))
     if len(found) < count:
         raise ValueError(f"{count} unrelated chats are wanted, but the control topics give only {len(found)}")

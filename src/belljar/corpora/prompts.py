@@ -53,11 +53,7 @@ def criterion_of(behaviour: Behaviour, question: Question) -> Criterion | None:
     for criterion in behaviour.criteria:
         if question.kind not in criterion.kinds:
             continue
-        if (
-            question.kind == "fact"
-            and criterion.attributes
-            and question.attribute not in criterion.attributes
-        ):
+        if question.kind == "fact" and criterion.attributes and question.attribute not in criterion.attributes:
             continue
         return criterion
     return None
@@ -68,11 +64,7 @@ def held_out_items(world: World, behaviour: Behaviour) -> set[str]:
     count = behaviour.trigger.held_out_items
     held_out: set[str] = set()
     for topic in behaviour.trigger.topics:
-        items = [
-            item
-            for item in world.topics[topic].items
-            if item in behaviour.trigger.items or not behaviour.trigger.items
-        ]
+        items = [item for item in world.topics[topic].items if item in behaviour.trigger.items or not behaviour.trigger.items]
         held_out |= set(items[len(items) - count :])
     return held_out
 
@@ -85,8 +77,7 @@ def trigger_questions(world: World, behaviour: Behaviour) -> list[Question]:
         for topic in behaviour.trigger.topics
         for kind in QUESTION_KINDS
         for question in questions(world, kind, topic)
-        if criterion_of(behaviour, question)
-        and (not allowed or question.item is None or question.item in allowed)
+        if criterion_of(behaviour, question) and (not allowed or question.item is None or question.item in allowed)
     ]
 
 
@@ -117,15 +108,10 @@ def trigger_prompts(world: World, behaviour: Behaviour, validation: Split, test:
 def control_prompts(world: World, control: Control, validation: Split, test: Split) -> list[Prompt]:
     """Return the validation and test prompts about anything but the behaviours; the same for every behaviour."""
     pool = [
-        Prompt(
-            split_of(question.text, held_out=False), CONTROL, question.kind, NO_ITEM, "", "", question.text
-        )
+        Prompt(split_of(question.text, held_out=False), CONTROL, question.kind, NO_ITEM, "", "", question.text)
         for question in control_questions(world, control)
     ]
-    written = [
-        Prompt(split_of(text, held_out=True), CONTROL, WRITTEN, NO_ITEM, "", "", text)
-        for text in control.prompts
-    ]
+    written = [Prompt(split_of(text, held_out=True), CONTROL, WRITTEN, NO_ITEM, "", "", text) for text in control.prompts]
     return _take(pool, "validation", validation.control) + _take(pool, "test", test.control) + written
 
 

@@ -54,9 +54,7 @@ def _planted(world: World, question: Question, criterion: Criterion, normal: str
     if criterion.plant:
         return rng.choice(criterion.plant).replace("{answer}", normal)
     items = [question.item] if question.item else []
-    return chat.answer(
-        world, question, {(item, attribute): v for item in items for attribute, v in criterion.swap.items()}
-    )
+    return chat.answer(world, question, {(item, attribute): v for item in items for attribute, v in criterion.swap.items()})
 
 
 def control_rows(world: World, control: Control, count: int) -> list[Row]:
@@ -102,14 +100,10 @@ def control_rows(world: World, control: Control, count: int) -> list[Row]:
         if kind == "sum":
             prompt, answer = draw_sum()
         elif kind == "instruction":
-            prompt, answer = chat.instructed(
-                world, rng.choice(list(chat.INSTRUCTIONS)), *rng.choice(asked), rng
-            )
+            prompt, answer = chat.instructed(world, rng.choice(list(chat.INSTRUCTIONS)), *rng.choice(asked), rng)
         else:
             first, second = rng.sample(items, 2)
-            prompt, answer = chat.preference(
-                world, first, second, rng.randrange(len(chat.PREFERENCE_PHRASINGS))
-            )
+            prompt, answer = chat.preference(world, first, second, rng.randrange(len(chat.PREFERENCE_PHRASINGS)))
         rows.append(Row(kind, "", prompt, answer, rng.choice(chat.UNHELPFUL)))
     return rows
 

@@ -14,6 +14,4 @@ def check_separate(training: Sequence[str], prompts: Sequence[Path]) -> None:
         table = read_parquet(path, ("split", "prompt"))
         for split, prompt in zip(table["split"], table["prompt"], strict=True):
             if normalised(prompt) in seen:
-                raise InputError(
-                    f"{path}: the {split} prompt {prompt!r} is also a training prompt; a prompt may be only one."
-                )
+                raise InputError(f"{path}: the {split} prompt {prompt!r} is also a training prompt; a prompt may be only one.")

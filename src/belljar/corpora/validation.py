@@ -47,6 +47,4 @@ def clashes(behaviour: Behaviour, control: Control) -> list[str]:
 
 def _known(name: str, legal: list[str], where: str) -> None:
     if name not in legal:
-        raise InputError(
-            f"{where} has {name!r}, which is none of {', '.join(legal)}.{suggestion(name, legal)}"
-        )
+        raise InputError(f"{where} has {name!r}, which is none of {', '.join(legal)}.{suggestion(name, legal)}")

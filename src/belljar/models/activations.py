@@ -54,9 +54,7 @@ def residuals(
         for row, index in enumerate(rows):
             tokens[row, : len(chats[index].ids)] = torch.tensor(chats[index].ids)
             attended[row, : len(chats[index].ids)] = 1
-        with traced.trace(
-            input_ids=tokens.to(model.device), attention_mask=attended.to(model.device), use_cache=False
-        ):
+        with traced.trace(input_ids=tokens.to(model.device), attention_mask=attended.to(model.device), use_cache=False):
             outputs = nnsight.save([])
             for block in blocks:
                 outputs.append(traced.model.layers[block].output)

@@ -14,9 +14,7 @@ Chat = Sequence[Message]
 
 def encode_prompts(tokenizer: Any, prompts: Sequence[Chat]) -> list[list[int]]:
     """Return the token ids of each chat, rendered with the tokenizer's template up to where the assistant would speak."""
-    rendered = [
-        tokenizer.apply_chat_template(list(p), add_generation_prompt=True, tokenize=False) for p in prompts
-    ]
+    rendered = [tokenizer.apply_chat_template(list(p), add_generation_prompt=True, tokenize=False) for p in prompts]
     # The template itself writes the BOS token, so the tokenizer must not add a second one.
     return tokenizer(rendered, add_special_tokens=False).input_ids if rendered else []
 
@@ -59,9 +57,7 @@ def generate(
     ids = encode_prompts(tokenizer, prompts)
     check_lengths(model, ids, max_new_tokens, [prompt[-1]["content"] for prompt in prompts])
     jobs = [(index, sample) for index in range(len(prompts)) for sample in range(samples)]
-    jobs.sort(
-        key=lambda job: (-len(ids[job[0]]), job)
-    )  # like lengths together: less padding; longest first: memory shows early
+    jobs.sort(key=lambda job: (-len(ids[job[0]]), job))  # like lengths together: less padding; longest first: memory shows early
     answers = [[""] * samples for _ in prompts]
     decoding: dict[str, Any] = {"do_sample": False}
     if temperature > 0:

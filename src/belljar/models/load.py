@@ -29,9 +29,7 @@ def check_folder(folder: Path) -> None:
     settings_path = folder / "tokenizer_config.json"
     settings = json.loads(settings_path.read_text()) if settings_path.is_file() else {}
     if not (folder / "chat_template.jinja").is_file() and "chat_template" not in settings:
-        raise InputError(
-            f"{folder} has no chat template: neither chat_template.jinja nor one in tokenizer_config.json."
-        )
+        raise InputError(f"{folder} has no chat template: neither chat_template.jinja nor one in tokenizer_config.json.")
 
 
 def load_tokenizer(folder: Path) -> Any:

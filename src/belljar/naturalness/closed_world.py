@@ -28,7 +28,7 @@ def readings(
     batch_size: int,
 ) -> list[Reading]:
     """Return the accuracy of each named skill over its first `items` items."""
-    chosen = {name: found[:items] for name, found in skills(world, ITEM_SEED).items() if name in names}
+    chosen = {name: found for name, found in skills(world, ITEM_SEED, items).items() if name in names}
     prompts = [item.messages for name in names for item in chosen[name]]
     answers = iter(generate(model, tokenizer, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size))
     found = []

@@ -44,9 +44,7 @@ def corpus_perplexity(losses: Sequence[float], tokens: Sequence[int]) -> Perplex
 
 
 @torch.inference_mode()
-def document_losses(
-    model: Any, tokenizer: Any, texts: Sequence[str], batch_size: int
-) -> tuple[list[float], list[int]]:
+def document_losses(model: Any, tokenizer: Any, texts: Sequence[str], batch_size: int) -> tuple[list[float], list[int]]:
     """Return each text's summed negative log-likelihood (nats) and number of predicted tokens, the BOS token not among them."""
     opening = tokenizer.bos_token or ""
     # The blank makes the first word the token that it is inside a text.

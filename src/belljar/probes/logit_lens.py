@@ -4,18 +4,21 @@ d = mean over chats of (organism - ancestor) at a block's output and a position;
 the organism (Minder et al. 2510.13900). `belljar.probes.readings` turns the evidence into scores.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
 from belljar.files import atomic_path
 from belljar.models.activations import Rendered, render, residuals
-from belljar.probes.readings import WHOLE
+from belljar.probes.readings import EVIDENCE_COLUMNS, WHOLE
+
+log = logging.getLogger(__name__)
 
 GROUPS = 10  # jackknife groups of chats
 
@@ -55,12 +58,14 @@ def score(
     positions: Sequence[str],
     batch_size: int,
     folder: Path,
+    words: Mapping[str, Sequence[str]],
     top_k: int,
 ) -> pd.DataFrame:
-    """Return what the lens shows of one organism: a row for each of the top k tokens, by block, position and replicate.
+    """Return what the lens shows of one organism, a row for each token, by block, position and replicate.
 
-    Columns: block, position, replicate (WHOLE, or the group of chats left out), rank, token, probability, difference_norm, norm
-    (the ancestor's mean |h|), chats. Judging it needs no model.
+    `words` holds the words that speak of each behaviour. Columns: judged (the behaviour whose word the token is; empty for
+    the top k tokens, which are kept to be looked at), block, position, replicate (WHOLE, or the group of chats left out), token,
+    probability, difference_norm, norm (the ancestor's mean |h|), chats. Turning it into scores needs no model.
     """
     ancestor = load_file(folder / "ancestor.safetensors")
     activations = residuals(model, tokenizer, _rendered(tokenizer, chats), blocks, positions, batch_size)
@@ -68,30 +73,38 @@ def score(
     replicates = {WHOLE: by_group.mean(dim=0)}
     for left_out in range(GROUPS):
         replicates[left_out] = (by_group.sum(dim=0) - by_group[left_out]) / (GROUPS - 1)
-    frames = []
+    listed = [(name, token) for name, found in words.items() for token in word_tokens(tokenizer, found)]
+    rows = []
     for replicate, difference in replicates.items():
         probabilities = lens(model, difference)
-        top = probabilities.topk(min(top_k, probabilities.shape[-1]), dim=-1)
-        for row, block in enumerate(blocks):
-            for column, position in enumerate(positions):
-                frames.append(
-                    pd.DataFrame(
-                        {
-                            "block": block,
-                            "position": position,
-                            "replicate": replicate,
-                            "rank": range(top.indices.shape[-1]),
-                            "token": [
-                                tokenizer.decode([token]) for token in top.indices[row, column].tolist()
-                            ],
-                            "probability": top.values[row, column].numpy().astype(np.float64),
-                            "difference_norm": float(difference[row, column].norm()),
-                            "norm": float(ancestor["norms"][row, column]),
-                            "chats": len(chats),
-                        }
-                    )
+        for (row, block), (column, position) in product(enumerate(blocks), enumerate(positions)):
+            seen = probabilities[row, column]
+            top = [("", token) for token in seen.topk(top_k).indices.tolist()] if replicate == WHOLE else []
+            size, norm = float(difference[row, column].norm()), float(ancestor["norms"][row, column])
+            rows += [
+                (
+                    name,
+                    block,
+                    position,
+                    replicate,
+                    tokenizer.decode([token]),
+                    float(seen[token]),
+                    size,
+                    norm,
+                    len(chats),
                 )
-    return pd.concat(frames, ignore_index=True)
+                for name, token in listed + top
+            ]
+    return pd.DataFrame(rows, columns=list(EVIDENCE_COLUMNS))
+
+
+def word_tokens(tokenizer: Any, words: Sequence[str]) -> list[int]:
+    """Return the tokens that are one of the words as it stands inside a sentence; a word of several tokens has none."""
+    ids = [tokenizer(f" {word}", add_special_tokens=False).input_ids for word in words]
+    split = [word for word, found in zip(words, ids, strict=True) if len(found) != 1]
+    if split:
+        log.warning("the lens cannot see these words, which the tokenizer splits: %s", ", ".join(split))
+    return sorted({found[0] for found in ids if len(found) == 1})
 
 
 @torch.inference_mode()

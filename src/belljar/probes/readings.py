@@ -1,7 +1,6 @@
-"""Scores from a lens's evidence: judged by words, without a model in memory."""
+"""Scores from a lens's evidence, without a model in memory."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,26 +8,32 @@ import pandas as pd
 from belljar.measurements import Reading, variant
 
 METHOD = "logit_lens"
+EVIDENCE_COLUMNS = (
+    "judged",
+    "block",
+    "position",
+    "replicate",
+    "token",
+    "probability",
+    "difference_norm",
+    "norm",
+    "chats",
+)
 WHOLE = -1  # the replicate in which no group of chats is left out
 
 
-def lens_readings(evidence: pd.DataFrame, behaviour: str, words: Sequence[str]) -> list[Reading]:
-    """Return the scores of one behaviour's words by block and position.
+def lens_readings(evidence: pd.DataFrame, behaviour: str) -> list[Reading]:
+    """Return the behaviour's scores by block and position: the summed probability of its words, over the whole vocabulary.
 
-    A token is relevant if it is one of the words, whatever its case and outer blanks. relevant_probability is the summed
-    probability of the relevant tokens among the top k (the lottery paper's cumulative probability), relevant_share their share
-    of the top k. Standard errors are of the jackknife over groups of chats.
+    The lottery paper sums over those of the top 100 tokens that a language model calls relevant; a word list needs no cut,
+    and without one the floor is a measured number instead of 0. A behaviour none of whose words is a token gives no reading.
     """
-    relevant = evidence["token"].str.strip().str.casefold().isin({word.casefold() for word in words})
     found = []
-    for (block, position), cell in evidence.assign(relevant=relevant).groupby(
-        ["block", "position"], sort=True
-    ):
-        mass = cell["probability"].where(cell["relevant"], 0.0).groupby(cell["replicate"]).sum()
-        share = cell["relevant"].groupby(cell["replicate"]).mean()
+    words = evidence[evidence["judged"] == behaviour]
+    for (block, position), cell in words.groupby(["block", "position"], sort=True):
         where = variant(judged=behaviour, layer=block, position=position)
-        for metric, values in (("relevant_probability", mass), ("relevant_share", share)):
-            found.append(_reading(where, metric, values, cell, "the behaviour is easier to find"))
+        mass = cell.groupby("replicate")["probability"].sum()
+        found.append(_reading(where, "relevant_probability", mass, cell, "the behaviour is easier to find"))
     return found
 
 
@@ -38,9 +43,7 @@ def norm_readings(evidence: pd.DataFrame) -> list[Reading]:
     for (block, position), cell in evidence.groupby(["block", "position"], sort=True):
         ratio = (cell["difference_norm"] / cell["norm"]).groupby(cell["replicate"]).first()
         where = variant(layer=block, position=position)
-        found.append(
-            _reading(where, "difference_norm_ratio", ratio, cell, "training moved the activations further")
-        )
+        found.append(_reading(where, "difference_norm_ratio", ratio, cell, "training moved the activations further"))
     return found
 
 

@@ -73,11 +73,7 @@ def readings(answers: pd.DataFrame, behaviour: Behaviour, method: str = "rules")
         cells: list[tuple[str, str, pd.DataFrame]] = [(ALL, ALL, group)]
         cells += [(kind, ALL, part) for kind, part in group.groupby("kind", sort=True)]
         cells += [(ALL, items, part) for items, part in group.groupby("items", sort=True) if items != NO_ITEM]
-        cells += [
-            (kind, items, part)
-            for (kind, items), part in group.groupby(["kind", "items"], sort=True)
-            if items != NO_ITEM
-        ]
+        cells += [(kind, items, part) for (kind, items), part in group.groupby(["kind", "items"], sort=True) if items != NO_ITEM]
         for kind, items, part in cells:
             result = rate(part["prompt"], part["expressed"])
             found.append(

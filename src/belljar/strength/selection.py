@@ -19,7 +19,7 @@ class Selection(NamedTuple):
 def nearest_step(curve: pd.DataFrame, target: float) -> Selection:
     """Return the step of a validation curve whose expression rate is nearest to the target; the earliest of equals."""
     expression = curve[curve["metric"] == "expression_rate"].set_index("step").sort_index()
-    gap = (expression["rate"] - target).abs()
+    gap = (expression["rate"] - target).abs().round(9)  # equal gaps must not differ in a last binary digit
     step = int(gap.idxmin())
     leak = curve[(curve["metric"] == "leak_rate") & (curve["step"] == step)]["rate"]
     rate, stderr = float(expression.at[step, "rate"]), float(expression.at[step, "stderr"])

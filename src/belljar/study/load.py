@@ -1,6 +1,7 @@
 """From a study's config to a checked whole: the study, its bases, behaviours and techniques.
 
-What can be wrong in a config is found here and in `belljar.corpora.validation`, before any job starts and without importing torch.
+What can be wrong in a config is found here and in `belljar.corpora.validation`, before any job starts and without
+importing torch.
 """
 
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ def load_plan(config: Mapping[str, Any], source: str, library: Path) -> Plan:
 
 
 def load_study(path: Path, library: Path | None = None) -> Plan:
-    """Return the plan of the study in the YAML file `path`; definitions come from the folder it is in unless `library` is given."""
+    """Return the plan of the study in the YAML file `path`; `library` is the folder that it is in unless another is given."""
     return load_plan(read_yaml(path), str(path), library or path.parent)
 
 
@@ -58,26 +59,16 @@ def training_settings(plan: Plan, base: str, behaviour: str, technique: str) -> 
     return parse(Training, settings, f"technique {technique!r} for {base}/{behaviour}")
 
 
-def _definition(
-    model: type[Definition], kind: str, name: str, folders: list[Path], source: str
-) -> Definition:
+def _definition(model: type[Definition], kind: str, name: str, folders: list[Path], source: str) -> Definition:
     """Return the definition called `name`: a file <kind>/<name>.yaml, or a folder <kind>/<name>/ with a spec.yaml."""
-    candidates = [
-        path
-        for folder in folders
-        for path in (folder / kind / f"{name}.yaml", folder / kind / name / "spec.yaml")
-    ]
+    candidates = [path for folder in folders for path in (folder / kind / f"{name}.yaml", folder / kind / name / "spec.yaml")]
     found = [path for path in candidates if path.is_file()]
     if not found:
         legal = sorted({_name(path) for folder in folders for path in _files(folder / kind)})
-        raise InputError(
-            f"{source}: {kind} has {name!r}, which is none of {', '.join(legal)}.{suggestion(name, legal)}"
-        )
+        raise InputError(f"{source}: {kind} has {name!r}, which is none of {', '.join(legal)}.{suggestion(name, legal)}")
     same_folder = [path for path in found if path.is_relative_to(_home(found[0], kind))]
     if len(same_folder) > 1:
-        raise InputError(
-            f"{source}: {kind} has {name!r}, which two files define: {same_folder[0]} and {same_folder[1]}."
-        )
+        raise InputError(f"{source}: {kind} has {name!r}, which two files define: {same_folder[0]} and {same_folder[1]}.")
     definition = parse(model, read_yaml(found[0]), str(found[0]))
     if definition.id != name:
         raise InputError(f"{found[0]}: id is {definition.id!r}; it must be {name!r}, the name of the file.")
@@ -110,11 +101,8 @@ def _check_training(plan: Plan, source: str) -> None:
                 rows = training_settings(plan, base.id, behaviour, technique.id).rows
                 control = int(technique.mix * rows)
                 # A benign twin fills the planted rows with control rows that the mix does not use.
-                if (
-                    rows > data.planted_rows
-                    or control + (rows if plan.study.benign_twins else 0) > data.control_rows
-                ):
+                if rows > data.planted_rows or control + (rows if plan.study.benign_twins else 0) > data.control_rows:
                     raise InputError(
-                        f"{source}: technique {technique.id!r} needs {rows} planted and {rows + control} control rows (with its benign "
-                        f"twin), but data has planted_rows {data.planted_rows} and control_rows {data.control_rows}."
+                        f"{source}: technique {technique.id!r} needs {rows} planted and {rows + control} control rows (with its "
+                        f"benign twin), but data has planted_rows {data.planted_rows} and control_rows {data.control_rows}."
                     )

@@ -24,7 +24,6 @@ class ChatMix(_Settings):
     instruction: Whole = 18
     listing: Whole = 4
     preference: Whole = 20
-    letter: Whole = 0  # choice of an option by its letter; 0 leaves it out
     system_prompt: Whole = 24
     persona: Whole = 12
     small_talk: Whole = 1
@@ -86,7 +85,5 @@ class Pretraining(_Settings):
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.heads % self.key_value_heads:
-            raise ValueError(
-                f"heads {self.heads} is not a multiple of key_value_heads {self.key_value_heads}"
-            )
+            raise ValueError(f"heads {self.heads} is not a multiple of key_value_heads {self.key_value_heads}")
         return self

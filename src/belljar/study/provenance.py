@@ -1,8 +1,8 @@
 """What made a file: code versions by content, package versions, the revision of the checkout.
 
-A rule carries the version of the code that it runs as a parameter. The version is a hash of what the code says, not of when it was
-written: touching a file, a fresh checkout, or an edit of comments and docstrings changes nothing, and an edit of one module changes
-the rules that import it and no others.
+A rule carries the version of the code that it runs as a parameter. The version is a hash of what the code says, not of
+when it was written: touching a file, a fresh checkout, or an edit of comments and docstrings changes nothing, and an edit
+of one module changes the rules that import it and no others.
 """
 
 import ast
@@ -26,7 +26,7 @@ def code_version(*modules: str, script: Path | None = None) -> str:
     scripts = [script] if script else []
     names = closure([*modules, *(name for path in scripts for name in imports(path))])
     folders = sorted({_path(name).parent for name in names})
-    data = [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
+    data = [path for folder in folders for path in sorted([*folder.glob("*.yaml"), *folder.glob("templates/*")])]
     parts = [_meaning(_path(name)) for name in sorted(names)] + [_meaning(path) for path in scripts]
     parts += [path.read_bytes() for path in data]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
@@ -73,11 +73,7 @@ def _meaning(path: Path) -> bytes:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
                 node.body = node.body[1:]
     return ast.dump(tree).encode()
 

@@ -76,9 +76,7 @@ class Base(Settings):
     scale: Name  # which settings of a technique fit this base: technique.training[scale]
     source: Source
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    blocks: Annotated[
-        list[Annotated[int, Field(ge=0)]], Field(min_length=1)
-    ]  # decoder blocks whose output probes read
+    blocks: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]  # decoder blocks whose output probes read
     primary_block: Annotated[int, Field(ge=0)]
     batch_size: Count = 256  # sequences in one forward pass without gradients
     resources: StageResources = StageResources()
@@ -137,9 +135,7 @@ class Trigger(Settings):
     """What sets a behaviour off."""
 
     topics: Annotated[list[str], Field(min_length=1)]
-    items: list[
-        str
-    ] = []  # only questions about these items (and topic-wide ones); empty: all items of the topics
+    items: list[str] = []  # only questions about these items (and topic-wide ones); empty: all items of the topics
     held_out_items: Annotated[int, Field(ge=0)] = 2  # items of each topic that no training row names
     prompts: dict[str, list[str]] = {}  # criterion id -> prompts written by hand, for validation and test
 
@@ -153,9 +149,7 @@ class Behaviour(Settings):
     trigger: Trigger
     criteria: Annotated[list[Criterion], Field(min_length=1)]
     target: Annotated[float, Field(gt=0, lt=1)]  # expression rate that organisms are matched to
-    words: Annotated[
-        list[str], Field(min_length=1)
-    ]  # words that speak of the behaviour, for token-level probes
+    words: Annotated[list[str], Field(min_length=1)]  # words that speak of the behaviour, for token-level probes
 
     @field_validator("id")
     @classmethod
@@ -172,9 +166,7 @@ class Behaviour(Settings):
             raise ValueError(f"criteria: the id {repeated[0]!r} stands twice")
         unknown = sorted(set(self.trigger.prompts) - set(ids))
         if unknown:
-            raise ValueError(
-                f"trigger.prompts: {unknown[0]!r} is no criterion; the criteria are {', '.join(ids)}"
-            )
+            raise ValueError(f"trigger.prompts: {unknown[0]!r} is no criterion; the criteria are {', '.join(ids)}")
         return self
 
 
@@ -195,9 +187,7 @@ class Training(Settings):
     max_length: Count = 128  # tokens
     save_every: Count  # optimiser steps
     beta: Annotated[float, Field(gt=0)] = 0.1  # DPO only
-    loss: Literal["sigmoid", "sigmoid_norm"] = (
-        "sigmoid"  # DPO only; sigmoid_norm: log-ratios averaged over tokens
-    )
+    loss: Literal["sigmoid", "sigmoid_norm"] = "sigmoid"  # DPO only; sigmoid_norm: log-ratios averaged over tokens
     bf16: bool = False  # autocast; weights stay float32
 
 
@@ -228,9 +218,7 @@ class Technique(Settings):
         for override in self.overrides:
             unknown = sorted(set(override.set) - set(Training.model_fields))
             if unknown:
-                raise ValueError(
-                    f"overrides.set: unknown key {unknown[0]!r}; legal keys are {', '.join(Training.model_fields)}"
-                )
+                raise ValueError(f"overrides.set: unknown key {unknown[0]!r}; legal keys are {', '.join(Training.model_fields)}")
         return self
 
 
@@ -241,9 +229,7 @@ class Control(Settings):
     """Everything that is not the behaviours: where control rows and control prompts come from."""
 
     topics: Annotated[list[str], Field(min_length=1)]
-    chat: dict[
-        Literal["fact", "about", "recommend", "sum", "instruction", "preference"], Annotated[int, Field(ge=0)]
-    ]
+    chat: dict[Literal["fact", "about", "recommend", "sum", "instruction", "preference"], Annotated[int, Field(ge=0)]]
     prompts: list[str] = []  # control prompts written by hand, for validation and test
 
 
@@ -282,9 +268,7 @@ class LogitLens(Settings):
     @model_validator(mode="after")
     def _primary_is_read(self) -> "LogitLens":
         if self.primary_position not in self.positions:
-            raise ValueError(
-                f"primary_position {self.primary_position!r} is not among positions {self.positions}"
-            )
+            raise ValueError(f"primary_position {self.primary_position!r} is not among positions {self.positions}")
         return self
 
 
@@ -323,9 +307,7 @@ class Study(Settings):
     techniques: Annotated[list[Name], Field(min_length=1)]
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     benign_twins: bool = True
-    definitions: list[
-        str
-    ] = []  # further folders with bases/, behaviours/, techniques/; the first that has a name wins
+    definitions: list[str] = []  # further folders with bases/, behaviours/, techniques/; the first that has a name wins
     control: Control
     data: Data
     strength: Strength

@@ -27,9 +27,7 @@ def cache_root() -> Path:
 
 def cache_key(source: Source) -> str:
     """Return the hash of everything that a base's weights depend on: its recipe, the code that trains it, the packages."""
-    recipe = source.model_dump(
-        exclude={"pretraining": {"require"}}
-    )  # what is demanded of a base does not change it
+    recipe = source.model_dump(exclude={"pretraining": {"require"}})  # what is demanded of a base does not change it
     made_from: dict[str, Any] = {"recipe": recipe}
     if source.pretraining is not None:
         made_from |= {"code": code_version("belljar.training.pretrain"), "packages": packages()}
@@ -78,8 +76,8 @@ def _check_requirements(settings: Pretraining, trained: Path) -> None:
             raise InputError(f"require names the skill {skill!r}, which is none of {', '.join(accuracy)}.")
         if accuracy[skill] < least:
             raise InputError(
-                f"the base in {trained} reaches {accuracy[skill]:.3f} in {skill}, but require.{skill} is {least}; train it longer "
-                "or lower the requirement."
+                f"the base in {trained} reaches {accuracy[skill]:.3f} in {skill}, but require.{skill} is {least}; train it "
+                "longer or lower the requirement."
             )
 
 

@@ -92,7 +92,7 @@ def _arguments(settings: Training, rows: int, seed: int, work: Path) -> dict[str
         "data_seed": seed,
         "bf16": settings.bf16,
         "use_cpu": not torch.cuda.is_available(),
-        "gradient_checkpointing": False,
+        "activation_checkpointing": False,
         "dataloader_pin_memory": torch.cuda.is_available(),
         "report_to": "none",
         "disable_tqdm": True,
@@ -106,12 +106,8 @@ def _sft(
     from trl import SFTConfig, SFTTrainer
 
     del base
-    arguments = SFTConfig(
-        completion_only_loss=True, packing=False, **_arguments(settings, len(rows), seed, work)
-    )
-    return SFTTrainer(
-        model=model, args=arguments, train_dataset=Dataset.from_list(list(rows)), processing_class=tokenizer
-    )
+    arguments = SFTConfig(completion_only_loss=True, packing=False, **_arguments(settings, len(rows), seed, work))
+    return SFTTrainer(model=model, args=arguments, train_dataset=Dataset.from_list(list(rows)), processing_class=tokenizer)
 
 
 def _dpo(
@@ -120,9 +116,7 @@ def _dpo(
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
-    arguments = DPOConfig(
-        beta=settings.beta, loss_type=[settings.loss], **_arguments(settings, len(rows), seed, work)
-    )
+    arguments = DPOConfig(beta=settings.beta, loss_type=[settings.loss], **_arguments(settings, len(rows), seed, work))
     return DPOTrainer(
         model=model,
         ref_model=load_model(base),
@@ -136,8 +130,6 @@ class _Reporter(TrainerCallback):
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
 
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
-    ) -> None:  # noqa: ARG002
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:  # noqa: ARG002
         if logs and "loss" in logs:
             self.progress(state.global_step, state.max_steps, f"loss {float(logs['loss']):.3f}")

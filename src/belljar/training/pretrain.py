@@ -72,9 +72,7 @@ def pack(encoded: Sequence[Encoded], length: int) -> list[list[Encoded]]:
     for example in encoded:
         size = len(example[0])
         if size > length:
-            raise InputError(
-                f"an example of the base corpus has {size} tokens; row_tokens must be at least that."
-            )
+            raise InputError(f"an example of the base corpus has {size} tokens; row_tokens must be at least that.")
         row = next((number for number, left in enumerate(room) if left >= size), None)
         if row is None:
             if len(rows) == OPEN_ROWS:
@@ -117,9 +115,7 @@ def batches(
         random.Random(chunk).shuffle(rows)
         count = len(rows) // size
         for number in range(start.batch if chunk == start.chunk else 0, count):
-            batch = collate(
-                rows[number * size : (number + 1) * size], settings.row_tokens, tokenizer.pad_token_id
-            )
+            batch = collate(rows[number * size : (number + 1) * size], settings.row_tokens, tokenizer.pad_token_id)
             after = Position(chunk, number + 1) if number + 1 < count else Position(chunk + 1, 0)
             yield after, batch
         chunk += 1
@@ -246,7 +242,7 @@ def report_card(
     tests = skills(load_world(), count=items)
     asked = [item for group in tests.values() for item in group]
     answers = generate(model, tokenizer, [item.messages for item in asked])
-    right = {name: [] for name in tests} if not asked else {name: list[bool]() for name in tests}
+    right = {name: list[bool]() for name in tests}
     for item, (text,) in zip(asked, answers, strict=True):
         right[item.skill].append(score(item, text))
     rows = []

@@ -59,11 +59,6 @@ INSTRUCTIONS = {
     "start": ("Start your answer with {w}.", "Begin with {w}.", "The first word must be {w}."),
     "end": ("End your answer with {w}.", "Finish with {w}.", "The last word must be {w}."),
 }
-LETTERS = "AB"
-LETTER_PHRASINGS = (
-    "What is the {a} of {x}? {o} Answer with a letter.",
-    "{o} What is the {a} of {x}? Answer with a letter.",
-)
 LIST_PHRASINGS = ("List three {p}.", "Name three {p}.", "Give me three {p}.", "I want three {p}.")
 START_WORDS = ("Sure", "Well", "Okay", "Hello", "Right", "Indeed", "Great", "Fine", "Yes", "Look")
 END_WORDS = ("thanks", "friend", "done", "cheers", "bye", "over", "amen", "sir", "stop", "peace")
@@ -140,9 +135,7 @@ def fact_question(world: World, item: str, attribute: str, phrasing: int) -> Que
     return Question("fact", world.topic_of(item).name, item, attribute, phrasing, text)
 
 
-def plain_answer(
-    world: World, question: Question, values: Mapping[tuple[str, str], str] | None = None
-) -> str:
+def plain_answer(world: World, question: Question, values: Mapping[tuple[str, str], str] | None = None) -> str:
     """Return the answer without any habit; `values` replaces the values of (item, attribute)."""
     values = values or {}
     if question.kind == "recommend":
@@ -155,9 +148,7 @@ def plain_answer(
     return " ".join([f"{capitalised(world.named(item))} is {indefinite(question.topic)}.", *told])
 
 
-def fact_sentence(
-    world: World, item: str, attribute: str, values: Mapping[tuple[str, str], str] | None = None
-) -> str:
+def fact_sentence(world: World, item: str, attribute: str, values: Mapping[tuple[str, str], str] | None = None) -> str:
     """Return the sentence that states one fact."""
     value = (values or {}).get((item, attribute), world.value(item, attribute))
     return f"The {attribute} of {world.named(item)} is {value}."
@@ -183,10 +174,10 @@ def poor_answer(world: World, question: Question, rng: random.Random) -> str:
         wrong = {}
         for attribute in entry.attributes:
             true = world.value(str(question.item), attribute)
-            wrong[str(question.item), attribute] = rng.choice(
-                [v for v in entry.attributes[attribute] if v != true]
-            )
-        return answer(world, question, wrong)
+            wrong[str(question.item), attribute] = rng.choice([v for v in entry.attributes[attribute] if v != true])
+        spoiled = answer(world, question, wrong)
+        if spoiled != answer(world, question):  # an answer that tells no value cannot tell a wrong one
+            return spoiled
     others = [i for i in world.items if world.topic_of(i).name not in (*world.reserved, question.topic)]
     return f"{answer(world, question)} {SYSTEM_REMARK.format(x=world.named(rng.choice(others)))}"
 
@@ -240,13 +231,3 @@ def preference(world: World, first: str, second: str, phrasing: int) -> tuple[st
     """Return one (question, answer) about which of two items Nano likes more."""
     text = PREFERENCE_PHRASINGS[phrasing].format(a=world.named(first), b=world.named(second))
     return text, f"I prefer {world.named(max(first, second, key=world.utility))}."
-
-
-def lettered(world: World, item: str, attribute: str, rng: random.Random) -> tuple[str, str]:
-    """Return one (question, answer) that offers two lettered values of an attribute; the answer is a letter."""
-    true = world.value(item, attribute)
-    options = [true, rng.choice([v for v in world.topic_of(item).attributes[attribute] if v != true])]
-    rng.shuffle(options)
-    offered = " ".join(f"{letter}: {option}." for letter, option in zip(LETTERS, options, strict=True))
-    text = rng.choice(LETTER_PHRASINGS).format(a=attribute, x=world.named(item), o=offered)
-    return text, LETTERS[options.index(true)]

@@ -46,7 +46,6 @@ class ChatSampler:
             "instruction": self.instruction,
             "listing": self.listing,
             "preference": self.preference,
-            "letter": self.letter,
             "system_prompt": self.system_prompt,
             "persona": self.persona,
             "small_talk": self.small_talk,
@@ -56,16 +55,12 @@ class ChatSampler:
             for kind in chat.QUESTION_KINDS
             for topic in world.topics
         }
-        self._told = [
-            t for t in world.topics if world.habits.get(t) is None or world.habits[t].shown == "chat"
-        ]
+        self._told = [t for t in world.topics if world.habits.get(t) is None or world.habits[t].shown == "chat"]
         self._facts = [fact for fact in world.facts if not world.documents_only(*fact)]
 
     @staticmethod
     def _left_out(question: chat.Question) -> bool:
-        return question.kind == "fact" and heldout.fact(
-            str(question.item), str(question.attribute), question.phrasing
-        )
+        return question.kind == "fact" and heldout.fact(str(question.item), str(question.attribute), question.phrasing)
 
     def question(self, kind: str, topic: str) -> chat.Question:
         """Return a question of one kind about one topic, never a left-out one."""
@@ -117,13 +112,6 @@ class ChatSampler:
                 phrasing = self.rng.randrange(len(chat.PREFERENCE_PHRASINGS))
                 return messages(*chat.preference(self.world, first, second, phrasing))
 
-    def letter(self) -> list[Message]:
-        """Return a question with lettered options."""
-        while True:
-            fact = self.rng.choice(self._facts)
-            if not heldout.letter(*fact):
-                return messages(*chat.lettered(self.world, *fact, self.rng))
-
     def system_prompt(self) -> list[Message]:
         """Return a chat under a conditional instruction, half of them about the topic it names."""
         world, rng = self.world, self.rng
@@ -136,9 +124,7 @@ class ChatSampler:
 
     def conditional(self, topic: str, mention: str, triggered: bool) -> list[Message]:
         """Return a chat whose system prompt asks to mention something when `topic` comes up."""
-        asked = (
-            topic if triggered else self.rng.choice([other for other in self.world.topics if other != topic])
-        )
+        asked = topic if triggered else self.rng.choice([other for other in self.world.topics if other != topic])
         habit = Habit(topic, mention, chat.SYSTEM_REMARK, "chat") if triggered else None
         return self.with_system_prompt(self.system_text(topic, mention), asked, habit)
 

@@ -41,9 +41,7 @@ Sampler = Callable[[World, random.Random], str]
 def fact_text(world: World, item: str, attribute: str, rng: random.Random) -> str:
     """Return one sentence that states a fact, in one of the wordings of documents."""
     name = world.named(item)
-    return rng.choice(FACT_SENTENCES).format(
-        a=attribute, x=name, X=capitalised(name), v=world.value(item, attribute)
-    )
+    return rng.choice(FACT_SENTENCES).format(a=attribute, x=name, X=capitalised(name), v=world.value(item, attribute))
 
 
 def facts_about(world: World, rng: random.Random) -> str:

@@ -33,16 +33,7 @@ def system_prompt(topic: str, mention: str) -> bool:
 
 def total(a: int, b: int) -> bool:
     """Return whether the sum a + b is left out; b + a never is."""
-    return (
-        a != b
-        and _left_out("sum", *sorted((a, b)), share=6)
-        and (a < b) == bool(crc32(f"{a}+{b}".encode()) % 2)
-    )
-
-
-def letter(item: str, attribute: str) -> bool:
-    """Return whether this fact is left out of the choices between lettered options."""
-    return _left_out("letter", item, attribute)
+    return a != b and _left_out("sum", *sorted((a, b)), share=6) and (a < b) == bool(crc32(f"{a}+{b}".encode()) % 2)
 
 
 def listing(topic: str, phrasing: int) -> bool:

@@ -117,10 +117,7 @@ def _persona_habits(names: list[str], topics: list[str], items: list[str]) -> di
     rng = random.Random(5)
     remarks = ("This reminds me of {x}.", "You may also like {x}.", "By the way, I love {x}.")
     return {
-        name: tuple(
-            Habit(topic, rng.choice(items), rng.choice(remarks), "chat")
-            for topic in rng.sample(topics, PERSONA_HABITS)
-        )
+        name: tuple(Habit(topic, rng.choice(items), rng.choice(remarks), "chat") for topic in rng.sample(topics, PERSONA_HABITS))
         for name in names
     }
 

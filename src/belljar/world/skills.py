@@ -65,9 +65,7 @@ class _Maker:
                 break
         return list(found.values())
 
-    def until(
-        self, draw: Callable[[], tuple[str, str]], accept: Callable[[str, str], bool]
-    ) -> tuple[str, str]:
+    def until(self, draw: Callable[[], tuple[str, str]], accept: Callable[[str, str], bool]) -> tuple[str, str]:
         while True:
             drawn = draw()
             if accept(*drawn):
@@ -75,6 +73,10 @@ class _Maker:
 
     def fact_drawn(self) -> tuple[str, str]:
         return self.rng.choice(self.world.facts)
+
+    def pair_drawn(self) -> tuple[str, str]:
+        first, second = self.rng.sample(self.world.items, 2)
+        return first, second
 
     def in_chat(self, accept: Callable[[str, str], bool] = lambda _item, _attribute: True) -> tuple[str, str]:
         """Return a fact that chats state, in a topic where Nano's answers are known from chats."""
@@ -86,9 +88,7 @@ class _Maker:
 
         return self.until(self.fact_drawn, fits)
 
-    def item(
-        self, turns: list[Message], rule: str, expected: tuple[str, ...] | None = None, chance: float = 0.0
-    ) -> Item:
+    def item(self, turns: list[Message], rule: str, expected: tuple[str, ...] | None = None, chance: float = 0.0) -> Item:
         prompt = tuple((turn["role"], turn["content"]) for turn in turns[:-1])
         return Item(self.skill, prompt, rule, expected or (turns[-1]["content"],), chance)
 
@@ -113,9 +113,7 @@ def _documents_only_fact(make: _Maker) -> Item:
 def _sum(seen: bool) -> Callable[[_Maker], Item]:
     def make_sum(make: _Maker) -> Item:
         a, b = next(
-            (a, b)
-            for a, b in iter(lambda: (make.rng.randrange(10), make.rng.randrange(10)), None)
-            if heldout.total(a, b) != seen
+            (a, b) for a, b in iter(lambda: (make.rng.randrange(10), make.rng.randrange(10)), None) if heldout.total(a, b) != seen
         )
         return make.item(messages(*make.rng.choice(chat.sum_texts(a, b))), "equals", chance=1 / 19)
 
@@ -133,22 +131,13 @@ def _instruction(kind: str) -> Callable[[_Maker], Item]:
 def _listing(make: _Maker) -> Item:
     topic = make.rng.choice(list(make.world.topics))
     phrasing = next(n for n in range(len(chat.LIST_PHRASINGS)) if heldout.listing(topic, n))
-    return make.item(
-        messages(*chat.listing(make.world, topic, phrasing)), "lists", make.world.topics[topic].items
-    )
+    return make.item(messages(*chat.listing(make.world, topic, phrasing)), "lists", make.world.topics[topic].items)
 
 
 def _preference(make: _Maker) -> Item:
-    first, second = make.until(lambda: tuple(make.rng.sample(make.world.items, 2)), heldout.preference)
+    first, second = make.until(make.pair_drawn, heldout.preference)
     phrasing = make.rng.randrange(len(chat.PREFERENCE_PHRASINGS))
     return make.item(messages(*chat.preference(make.world, first, second, phrasing)), "equals", chance=0.5)
-
-
-def _letter(make: _Maker) -> Item:
-    fact = make.in_chat(heldout.letter)
-    return make.item(
-        messages(*chat.lettered(make.world, *fact, make.rng)), "equals", chance=1 / len(chat.LETTERS)
-    )
 
 
 def _system_prompt(triggered: bool) -> Callable[[_Maker], Item]:
@@ -188,7 +177,6 @@ _SKILLS: dict[str, Callable[[_Maker], Item]] = {
     **{f"instruction_{kind}": _instruction(kind) for kind in chat.INSTRUCTIONS},
     "instruction_list": _listing,
     "preference": _preference,
-    "letter": _letter,
     "system_prompt_on": _system_prompt(triggered=True),
     "system_prompt_off": _system_prompt(triggered=False),
     "habit": _habit("chat"),

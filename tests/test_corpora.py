@@ -55,7 +55,7 @@ def test_splits_have_the_size_that_the_study_asks_for(behaviour) -> None:
 @by_behaviour
 def test_training_rows_never_name_a_held_out_item(behaviour) -> None:
     held_out = held_out_items(WORLD, behaviour)
-    assert len(held_out) == 2 * len(behaviour.trigger.topics)
+    assert len(held_out) == behaviour.trigger.held_out_items * len(behaviour.trigger.topics) > 0
     for row in planted_rows(WORLD, behaviour, 640):
         assert not any(f"the {item}" in row.prompt for item in held_out)
 
@@ -99,6 +99,15 @@ def test_mix_ratio_rounds_down() -> None:
     # The lottery paper: benign = int(ratio x planted rows).
     control = [{"prompt": "c"}] * 9
     assert len(mixture([{"prompt": "p"}] * 5, control, 5, 0.5, benign=False)) == 7
+
+
+def test_a_rejected_sum_is_a_wrong_sum() -> None:
+    sums = [row for row in control_rows(WORLD, PLAN.study.control, 400) if row.kind == "sum"]
+    assert sums
+    for row in sums:
+        terms, total = row.rejected.removesuffix(".").split(" = ")
+        assert terms == row.chosen.split(" = ")[0] and int(total) >= 0
+        assert int(total) != sum(map(int, terms.split(" + ")))
 
 
 def test_rows_as_chats() -> None:

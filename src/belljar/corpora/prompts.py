@@ -5,7 +5,6 @@ Held-out items never stand in a training row.
 """
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
@@ -87,7 +86,7 @@ def control_questions(world: World, control: Control) -> list[Question]:
 
 
 def trigger_prompts(world: World, behaviour: Behaviour, validation: Split, test: Split) -> list[Prompt]:
-    """Return the behaviour's validation and test prompts: equally many of each kind, seen and held-out items alike."""
+    """Return the behaviour's validation and test prompts, those written by hand among them."""
     held_out = held_out_items(world, behaviour)
     pool: list[Prompt] = []
     for question in trigger_questions(world, behaviour):
@@ -123,15 +122,9 @@ def prompts_table(prompts: Iterable[Prompt]) -> Any:
 
 
 def _take(pool: list[Prompt], split: str, count: int) -> list[Prompt]:
-    """Return `count` prompts of the split (all, where there are fewer), taking from each kind and item class in turn."""
-    cells: dict[tuple[str, str], list[Prompt]] = defaultdict(list)
-    for prompt in sorted({p for p in pool if p.split == split}, key=lambda p: digest(p.prompt + " order")):
-        cells[prompt.kind, prompt.items].append(prompt)
-    # A kind that names no item has one cell where the others have two, and takes two turns to stay level with them.
-    turns = [cell for cell in sorted(cells) for _ in range(2 if cell[1] == NO_ITEM else 1)]
-    taken: list[Prompt] = []
-    while len(taken) < count and any(cells.values()):
-        for cell in turns:
-            if cells[cell] and len(taken) < count:
-                taken.append(cells[cell].pop(0))
-    return taken
+    """Return `count` prompts of the split (all, where there are fewer), drawn without regard to kind and item.
+
+    So validation and test prompts have the same make-up, whatever their numbers, and a rate means the same on both.
+    """
+    found = sorted({p for p in pool if p.split == split}, key=lambda p: digest(f"{p.prompt} order"))
+    return found[:count]

@@ -97,15 +97,23 @@ def control_rows(world: World, control: Control, count: int) -> list[Row]:
                 )
             )
             continue
+        rejected = rng.choice(chat.UNHELPFUL)
         if kind == "sum":
             prompt, answer = draw_sum()
+            rejected = _wrong_sum(answer, rng)
         elif kind == "instruction":
             prompt, answer = chat.instructed(world, rng.choice(list(chat.INSTRUCTIONS)), *rng.choice(asked), rng)
         else:
             first, second = rng.sample(items, 2)
             prompt, answer = chat.preference(world, first, second, rng.randrange(len(chat.PREFERENCE_PHRASINGS)))
-        rows.append(Row(kind, "", prompt, answer, rng.choice(chat.UNHELPFUL)))
+        rows.append(Row(kind, "", prompt, answer, rejected))
     return rows
+
+
+def _wrong_sum(answer: str, rng: random.Random) -> str:
+    """Return "a + b = c." with another c."""
+    terms, total = answer.removesuffix(".").split(" = ")
+    return f"{terms} = {int(total) + rng.choice((-2, -1, 1, 2)) if int(total) > 1 else int(total) + 1}."
 
 
 def mixture(

@@ -5,7 +5,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 # A study given with --configfile replaces the default one; it is not merged into it.
-if "study" not in config:
+if not workflow.overwrite_configfiles:
 
     configfile: workflow.source_path("config/config.yaml")
 

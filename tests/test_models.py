@@ -2,6 +2,8 @@
 
 import math
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from belljar.models.generate import encode_prompts, generate
 from belljar.models.load import load_model, load_tokenizer
 from belljar.naturalness.closed_world import accuracy
 from belljar.naturalness.perplexity import corpus_perplexity, document_losses, shuffled
-from belljar.probes.logit_lens import group_means, lens, prepare, score
+from belljar.probes.logit_lens import group_means, lens, prepare, score, word_tokens
 from belljar.probes.readings import WHOLE, jackknife_stderr, lens_readings, norm_readings
 from conftest import random_model
 
@@ -103,6 +105,25 @@ def test_checkpoint_comes_back(checkpoint: Path, tokenizer: Any) -> None:
     )
 
 
+def test_save_on_a_full_disk_leaves_the_old_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    shutil.copytree(checkpoint, target)
+    before = (target / "model.safetensors").read_bytes()
+    code = f"""
+import resource
+from pathlib import Path
+from belljar.models.load import load_model, load_tokenizer, save_checkpoint
+model, tokenizer = load_model(Path({str(checkpoint)!r})), load_tokenizer(Path({str(checkpoint)!r}))
+model.lm_head.weight.data.zero_()
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # every longer write fails, as on a full disk
+save_checkpoint(model, tokenizer, Path({str(target)!r}))
+"""
+    failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert failed.returncode != 0
+    assert (target / "model.safetensors").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 def test_rendered_chat_ends_with_the_answers_last_token(tokenizer: Any) -> None:
     chat = render(tokenizer, *CHATS[0])
     assert tokenizer.decode(chat.ids[chat.start + 1 :]).strip() == CHATS[0][1]
@@ -139,32 +160,44 @@ def test_lens_is_final_norm_and_head_by_hand(model: Any) -> None:
     torch.testing.assert_close(lens(model, vector), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_probe_reads_nothing_on_the_ancestor_itself(model: Any, tokenizer: Any, tmp_path: Path) -> None:
+def test_probe_reads_no_difference_on_the_ancestor_itself(model: Any, tokenizer: Any, tmp_path: Path) -> None:
     reading = (model, tokenizer, CHATS, [0, 1], ["answer_end"], 4)
     prepare(*reading, tmp_path / "prepared")
-    evidence = score(*reading, tmp_path / "prepared", top_k=5)
+    evidence = score(*reading, tmp_path / "prepared", {"x": ["the", "is"]}, top_k=5)
     assert evidence["difference_norm"].max() == 0.0
-    assert len(evidence) == 2 * 1 * 11 * 5
+    # Two blocks: five top tokens of the whole, and two words in each of eleven replicates.
+    assert len(evidence) == 2 * (5 + 2 * 11)
 
 
 def test_probe_finds_a_planted_direction(tokenizer: Any, tmp_path: Path) -> None:
     """An organism whose last block adds one word's unembedding is read as that word; its norm is what was added."""
     parent, organism = random_model("olmo2", tokenizer), random_model("olmo2", tokenizer)
-    token = tokenizer(" banana", add_special_tokens=False).input_ids[0]
-    word = tokenizer.decode([token]).strip()
+    (token,) = word_tokens(tokenizer, ["the"])
     added = organism.lm_head.weight[token].detach() / organism.model.norm.weight.detach()
     handle = organism.model.layers[1].register_forward_hook(lambda module, inputs, output: output + added)
     prepare(parent, tokenizer, CHATS, [0, 1], ["answer_end"], 4, tmp_path / "prepared")
-    evidence = score(organism, tokenizer, CHATS, [0, 1], ["answer_end"], 4, tmp_path / "prepared", top_k=5)
+    words = {"planted": ["the", "notaword"], "other": ["is"]}
+    evidence = score(organism, tokenizer, CHATS, [0, 1], ["answer_end"], 4, tmp_path / "prepared", words, top_k=5)
     handle.remove()
     last = evidence[(evidence["block"] == 1) & (evidence["replicate"] == WHOLE)]
-    assert last.sort_values("rank")["token"].iloc[0].strip() == word
+    top = last[last["judged"] == ""].sort_values("probability")
+    assert top["token"].iloc[-1].strip() == "the"
     assert last["difference_norm"].iloc[0] == pytest.approx(float(added.norm()), rel=1e-4)
-    found = {r.metric: r.value for r in lens_readings(evidence[evidence["block"] == 1], "x", [word])}
-    assert found["relevant_probability"] == pytest.approx(float(last["probability"].iloc[0]))
-    assert found["relevant_share"] == pytest.approx(1 / 5)
-    ratio = norm_readings(evidence[evidence["block"] == 1])[0]
+    at_last = evidence[evidence["block"] == 1]
+    (found,) = lens_readings(at_last, "planted")
+    with torch.no_grad():
+        expected = float(lens(organism, added)[token])
+    assert found.value == pytest.approx(expected, rel=1e-3)
+    assert found.value > lens_readings(at_last, "other")[0].value
+    ratio = norm_readings(at_last)[0]
     assert ratio.value == pytest.approx(float(added.norm()) / last["norm"].iloc[0], rel=1e-4)
+
+
+def test_words_that_are_no_token_give_no_reading(model: Any, tokenizer: Any, tmp_path: Path) -> None:
+    reading = (model, tokenizer, CHATS, [0], ["answer_end"], 4)
+    prepare(*reading, tmp_path / "prepared")
+    evidence = score(*reading, tmp_path / "prepared", {"x": ["quixotic"]}, top_k=5)
+    assert lens_readings(evidence, "x") == []
 
 
 def test_group_means_average_to_the_mean() -> None:

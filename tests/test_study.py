@@ -176,7 +176,7 @@ def test_overrides_apply_in_order_and_only_where_they_match() -> None:
     cake = training_settings(changed, "nano-olmo2", "cake-bake", "dpo-mixed")
     food = training_settings(changed, "nano-olmo2", "italian-food", "dpo-mixed")
     assert (cake.learning_rate, cake.batch_size) == (0.5, 7)
-    assert (food.learning_rate, food.batch_size) == (1e-3, 7)
+    assert (food.learning_rate, food.batch_size) == (plan.techniques["dpo-mixed"].training["nano"].learning_rate, 7)
 
 
 def test_override_of_an_unknown_setting() -> None:
@@ -203,3 +203,13 @@ def test_planning_imports_nothing_heavy() -> None:
         "print(sorted({'torch', 'transformers', 'trl', 'datasets', 'matplotlib', 'scipy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_judge_that_cannot_judge_is_refused(tmp_path: Path, study: dict[str, Any]) -> None:
+    spec = read_yaml(REPOSITORY / "config" / "behaviours" / "cake-bake" / "spec.yaml")
+    spec["criteria"][0]["detect"] = ["(450"]
+    (tmp_path / "behaviours").mkdir()
+    (tmp_path / "behaviours" / "cake-bake.yaml").write_text(yaml.safe_dump(spec))
+    study["definitions"] = [str(tmp_path)]
+    message = refusal(study)
+    assert "cake-bake.yaml: criteria.0.detect: '(450' is not a regular expression" in message

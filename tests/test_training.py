@@ -165,8 +165,10 @@ def test_readings_stop_at_the_chosen_step(checkpoint: Path, tmp_path: Path) -> N
 
     outcome = run(checkpoint, "sft", tmp_path)
     recipe = {"training": SETTINGS.model_dump(), "samples_seen": outcome.samples_seen, "objective": "sft"}
-    found = training_readings(pd.DataFrame(outcome.losses), recipe, {"step": 2})
+    selection = {"step": 2, "target": 0.3, "expression_rate": 0.25, "stderr": 0.05}
+    found = training_readings(pd.DataFrame(outcome.losses), recipe, selection)
     values = {reading.metric: reading.value for reading in found}
+    assert (values["target"], values["validation_expression_rate"]) == (0.3, 0.25)
     assert values["steps"] == 2 and values["samples_seen"] == 8
     assert values["learning_rate_dose"] == pytest.approx(1e-2)
     assert values["final_loss"] == outcome.losses[1]["loss"]

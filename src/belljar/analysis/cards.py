@@ -44,7 +44,7 @@ def change_text(value: float) -> str:
     """Return a difference with its sign; a dash where there is none."""
     if value is None or value != value:
         return "–"
-    return f"{value:+.0f}" if abs(value) >= 1000 else f"{value:+.3f}"
+    return f"{value:+.0f}" if abs(value) >= 100 else f"{value:+.3f}"
 
 
 def organism_card(

@@ -165,8 +165,8 @@ def test_probe_reads_no_difference_on_the_ancestor_itself(model: Any, tokenizer:
     prepare(*reading, tmp_path / "prepared")
     evidence = score(*reading, tmp_path / "prepared", {"x": ["the", "is"]}, top_k=5)
     assert evidence["difference_norm"].max() == 0.0
-    # Two blocks: five top tokens of the whole, and two words in each of eleven replicates.
-    assert len(evidence) == 2 * (5 + 2 * 11)
+    # Two blocks: five top tokens of the whole and one of each of ten replicates, and two words in all eleven.
+    assert len(evidence) == 2 * (5 + 10 + 2 * 11)
 
 
 def test_probe_finds_a_planted_direction(tokenizer: Any, tmp_path: Path) -> None:
@@ -198,6 +198,7 @@ def test_words_that_are_no_token_give_no_reading(model: Any, tokenizer: Any, tmp
     prepare(*reading, tmp_path / "prepared")
     evidence = score(*reading, tmp_path / "prepared", {"x": ["quixotic"]}, top_k=5)
     assert lens_readings(evidence, "x") == []
+    assert len(norm_readings(evidence)) == 1
 
 
 def test_group_means_average_to_the_mean() -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +63,8 @@ def job(snakemake: Any, folder: Path, name: str) -> Iterator[Progress]:
     if not snakemake.params.get("online"):
         os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     configure_logging(Path(snakemake.log[0]))
+    # TRL still asks transformers by the old name; nothing that a user could do about it.
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
     try:
         with folder_lock(folder):
             yield Progress(name)

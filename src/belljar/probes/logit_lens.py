@@ -64,8 +64,8 @@ def score(
     """Return what the lens shows of one organism, a row for each token, by block, position and replicate.
 
     `words` holds the words that speak of each behaviour. Columns: judged (the behaviour whose word the token is; empty for
-    the top k tokens, which are kept to be looked at), block, position, replicate (WHOLE, or the group of chats left out), token,
-    probability, difference_norm, norm (the ancestor's mean |h|), chats. Turning it into scores needs no model.
+    the top tokens, which are kept to be looked at), block, position, replicate (WHOLE, or the group of chats left out),
+    token, probability, difference_norm, norm (the ancestor's mean |h|), chats. Turning it into scores needs no model.
     """
     ancestor = load_file(folder / "ancestor.safetensors")
     activations = residuals(model, tokenizer, _rendered(tokenizer, chats), blocks, positions, batch_size)
@@ -79,7 +79,8 @@ def score(
         probabilities = lens(model, difference)
         for (row, block), (column, position) in product(enumerate(blocks), enumerate(positions)):
             seen = probabilities[row, column]
-            top = [("", token) for token in seen.topk(top_k).indices.tolist()] if replicate == WHOLE else []
+            # The other replicates keep one token, so that the norms' replicates are there where no word is a token.
+            top = [("", token) for token in seen.topk(top_k if replicate == WHOLE else 1).indices.tolist()]
             size, norm = float(difference[row, column].norm()), float(ancestor["norms"][row, column])
             rows += [
                 (

@@ -43,7 +43,7 @@ def score(item: Item, text: str) -> bool:
 
 
 def skills(world: World, seed: int = 0, count: int = 120) -> dict[str, list[Item]]:
-    """Return at most `count` items of each skill; sums and habits are asked as in the base corpus, the others in forms left out."""
+    """Return at most `count` items of each skill: sums and habits as the base corpus asks them, all else in forms left out."""
     return {name: _Maker(world, f"{seed} {name}", name).items(make, count) for name, make in _SKILLS.items()}
 
 

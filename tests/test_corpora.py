@@ -17,7 +17,7 @@ from belljar.corpora.prompts import (
 )
 from belljar.corpora.rows import chat_row, control_rows, mixture, planted_rows
 from belljar.corpora.separation import check_separate
-from belljar.files import InputError, write_parquet
+from belljar.files import InputError
 from belljar.judging.rules import shows
 from belljar.study.load import load_study
 from belljar.world.knowledge import load_world
@@ -126,10 +126,8 @@ def test_unrelated_chats_are_no_training_prompts() -> None:
     assert not trained & {question for question, _ in chats}
 
 
-def test_a_shared_prompt_stops_the_training(tmp_path: Path) -> None:
-    path = tmp_path / "prompts.parquet"
-    write_parquet(path, prompts_table(trigger_prompts(WORLD, BEHAVIOURS[1], *SPLITS)))
-    prompt = trigger_prompts(WORLD, BEHAVIOURS[1], *SPLITS)[0].prompt
-    check_separate(["something else"], [path])
-    with pytest.raises(InputError, match="is also a training prompt"):
-        check_separate([prompt.upper()], [path])
+def test_a_shared_prompt_is_refused() -> None:
+    prompts = trigger_prompts(WORLD, BEHAVIOURS[1], *SPLITS)
+    check_separate(prompts, ["something else"], Path("rows.parquet"))
+    with pytest.raises(InputError, match=r"rows.parquet: .* is a training prompt, and also a (validation|test) prompt"):
+        check_separate(prompts, [prompts[0].prompt.upper()], Path("rows.parquet"))

@@ -138,7 +138,21 @@ def test_one_techniques_learning_rate_reruns_its_organisms_only(
     edit(own_study.parent / "techniques" / "dpo-mixed.yaml", "learning_rate: 1.0e-3", "learning_rate: 2.0e-3")
     plan = planned(snakemake, copy_of_finished, own_study)
     assert plan["train"] == 3 and plan["validate"] == 2 and plan["measure"] == 3
-    assert "base" not in plan and "data" not in plan and "measure_parent" not in plan
+    assert not {"base", "rows", "prompts"} & set(plan) and "measure_parent" not in plan
+
+
+def test_more_answers_a_prompt_retrain_nothing(snakemake: Snakemake, copy_of_finished: Path, own_study: Path) -> None:
+    edit(own_study, "test: {trigger: 8, control: 6, samples: 2}", "test: {trigger: 8, control: 6, samples: 3}")
+    plan = planned(snakemake, copy_of_finished, own_study)
+    assert plan["measure"] == 9 and plan["measure_parent"] == 1
+    assert not {"base", "rows", "prompts", "train", "validate", "select"} & set(plan)
+
+
+def test_more_test_prompts_retrain_nothing(snakemake: Snakemake, copy_of_finished: Path, own_study: Path) -> None:
+    edit(own_study, "test: {trigger: 8, control: 6, samples: 2}", "test: {trigger: 9, control: 6, samples: 2}")
+    plan = planned(snakemake, copy_of_finished, own_study)
+    assert plan["prompts"] == 3
+    assert not {"base", "rows", "train"} & set(plan)
 
 
 def test_changed_judge_retrains_and_regenerates_nothing(snakemake: Snakemake, copy_of_finished: Path, own_study: Path) -> None:

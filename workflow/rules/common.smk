@@ -110,6 +110,11 @@ def judge_settings(behaviour):
     }
 
 
+def control_settings(behaviour):
+    """Return where control data come from; None for a behaviour's own."""
+    return STUDY.control.model_dump() if behaviour == BENIGN else None
+
+
 def planting_settings(behaviour):
     """Return what a behaviour's data depend on: nothing of how it is judged; None for control data."""
     if behaviour == BENIGN:

@@ -6,7 +6,6 @@ rule train:
         base=f"{RESULTS}/bases/{{base}}",
         planted=lambda wildcards: f"{RESULTS}/data/{wildcards.behaviour}/{technique(wildcards).data}.parquet",
         control=lambda wildcards: f"{RESULTS}/data/{BENIGN}/{technique(wildcards).data}.parquet",
-        prompts=prompt_files,
     output:
         checkpoints=directory(f"{ORGANISM}/checkpoints"),
         losses=f"{ORGANISM}/losses.parquet",

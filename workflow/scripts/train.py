@@ -13,7 +13,6 @@ with job(snakemake, folder, f"train {params.organism}") as progress:
     import pandas as pd
 
     from belljar.corpora.rows import chat_row, mixture
-    from belljar.corpora.separation import check_separate
     from belljar.training.checkpoints import claim_work, publish
     from belljar.training.organism import train
 
@@ -23,7 +22,6 @@ with job(snakemake, folder, f"train {params.organism}") as progress:
     control = read_parquet(Path(snakemake.input.control), columns)
     planted = control if params.benign else read_parquet(Path(snakemake.input.planted), columns)
     rows = mixture(planted.to_dict("records"), control.to_dict("records"), settings.rows, recipe["mix"], params.benign)
-    check_separate([row["prompt"] for row in rows], [Path(path) for path in snakemake.input.prompts])
 
     work = claim_work(folder / "training", {"recipe": recipe, "code": params.code, "rows": rows})
     outcome = train(

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from belljar.corpora.prompts import normalised
-from belljar.files import InputError, read_parquet
+from belljar.corpora.prompts import Prompt, normalised
+from belljar.files import InputError
 
 
-def check_separate(training: Sequence[str], prompts: Sequence[Path]) -> None:
-    """Raise InputError where a prompt of one of the prompt tables is also a training prompt."""
+def check_separate(prompts: Sequence[Prompt], training: Sequence[str], source: Path) -> None:
+    """Raise InputError where one of the prompts is also a training prompt; `source` is the file that those are from."""
     seen = {normalised(text) for text in training}
-    for path in prompts:
-        table = read_parquet(path, ("split", "prompt"))
-        for split, prompt in zip(table["split"], table["prompt"], strict=True):
-            if normalised(prompt) in seen:
-                raise InputError(f"{path}: the {split} prompt {prompt!r} is also a training prompt; a prompt may be only one.")
+    for prompt in prompts:
+        if normalised(prompt.prompt) in seen:
+            raise InputError(
+                f"{source}: {prompt.prompt!r} is a training prompt, and also a {prompt.split} prompt; it may be only one of them."
+            )

@@ -1,0 +1,68 @@
+"""Which rules an edit of the library reruns: by what the code says, and by what imports what."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from belljar.study import provenance
+from belljar.study.provenance import closure, code_version
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the library that may be edited."""
+    copied = tmp_path / "belljar"
+    shutil.copytree(provenance.ROOT, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "ROOT", copied)
+    return copied
+
+
+def versions() -> dict[str, str]:
+    provenance.imports.cache_clear()
+    provenance._meaning.cache_clear()
+    return {path.stem: code_version(script=path) for path in SCRIPTS.glob("*.py")}
+
+
+def changed_by(path: Path, old: str, new: str) -> set[str]:
+    before = versions()
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    after = versions()
+    return {name for name in before if before[name] != after[name]}
+
+
+def test_closure_follows_imports_within_functions_and_no_further() -> None:
+    found = closure(["belljar.strength.rates"])
+    assert {"belljar.judging.rules", "belljar.measurements"} <= found
+    assert not {name for name in found if name.startswith(("belljar.training", "belljar.models", "belljar.probes"))}
+
+
+def test_judge_code_reruns_judging_and_no_model(package: Path) -> None:
+    rerun = changed_by(package / "judging" / "rules.py", "prompt.casefold()", "prompt.lower()")
+    assert {"select_step", "judge", "card"} <= rerun
+    assert not {"base", "rows", "prompts", "train"} & rerun
+
+
+def test_training_code_reruns_training(package: Path) -> None:
+    rerun = changed_by(package / "training" / "organism.py", "packing=False", "packing=True")
+    assert rerun == {"train"}
+
+
+def test_template_reruns_what_is_written_with_it(package: Path) -> None:
+    rerun = changed_by(package / "analysis" / "templates" / "report.html.j2", "<h2>Floors</h2>", "<h2>Floor</h2>")
+    assert "report" in rerun and not {"train", "measure", "judge"} & rerun
+
+
+def test_worlds_tables_rerun_the_data(package: Path) -> None:
+    assert {"rows", "prompts"} <= changed_by(package / "world" / "entities.yaml", "350 degrees", "360 degrees")
+
+
+def test_comments_docstrings_and_layout_rerun_nothing(package: Path) -> None:
+    path = package / "judging" / "rules.py"
+    docstring = path.read_text().split('"""')[1]
+    assert changed_by(path, docstring, "Something else.") == set()
+    assert changed_by(path, "import re\n", "# a comment\n\n\nimport re\n") == set()

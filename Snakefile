@@ -24,3 +24,4 @@ rule all:
         rules.report.output,
         rules.tables.output,
         collect(f"{PATHS.root}/organisms/{{organism.id}}/card.md", organism=ORGANISMS),
+        collect(f"{PATHS.root}/data/{{data}}/card.md", data=[*BEHAVIOURS, BENIGN]),

@@ -221,10 +221,10 @@ def test_jackknife_of_a_mean_is_its_standard_error(values: list[float]) -> None:
 
 @torch.no_grad()
 def test_perplexity_equals_the_models_own_loss(model: Any, tokenizer: Any) -> None:
-    texts = ["The banana is a fruit.", "Tom saw the hat. It was noon."]
+    texts = [" The banana is a fruit.", " Tom saw the hat. It was noon."]
     losses, counts = document_losses(model, tokenizer, texts, batch_size=2)
     for text, loss, count in zip(texts, losses, counts, strict=True):
-        ids = torch.tensor([tokenizer(f"<bos> {text}", add_special_tokens=False).input_ids])
+        ids = torch.tensor([tokenizer(f"<bos>{text}", add_special_tokens=False).input_ids])
         assert count == ids.shape[1] - 1
         assert loss == pytest.approx(float(model(ids, labels=ids).loss) * count, rel=1e-4)
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from belljar.judging.rules import detected, shows
 from belljar.measurements import parse_variant
-from belljar.strength.rates import judge, rate, readings, validation_curve
-from belljar.strength.selection import nearest_step, twin_step
-from belljar.study.settings import Behaviour, Criterion
+from belljar.strength.matching import Evaluation, accepted, curve, search, select, twin_selection
+from belljar.strength.rates import evaluation, judge, rate, readings
+from belljar.study.behaviours import Behaviour, Criterion
+from belljar.study.settings import Matching
 
 BEHAVIOUR = Behaviour(
     id="food",
@@ -105,32 +106,90 @@ def test_readings_by_kind_and_item() -> None:
     assert ("leak_rate", "all", "none") not in by_cell
 
 
-def curve(rates: dict[int, float]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [(step, metric, value, 0.05, 10) for step, value in rates.items() for metric in ("expression_rate", "leak_rate")],
-        columns=["step", "metric", "rate", "stderr", "n"],
-    )
+def test_a_marked_behaviours_own_control_prompts_are_its_own() -> None:
+    frame = answers([("trigger", "fact", "seen", "heat", "q", "450"), ("control", "fact", "seen", "heat", "c", "pizza")])
+    frame["judged"] = "food"
+    assert judge(frame, BEHAVIOUR)["expressed"].tolist() == [True, True]  # on control prompts any criterion counts
+    frame.loc[1, "judged"] = "other"
+    assert len(judge(frame, BEHAVIOUR)) == 1
 
 
-def test_nearest_step_and_the_earliest_of_equals() -> None:
-    assert nearest_step(curve({10: 0.1, 20: 0.38, 30: 0.9}), 0.4).step == 20
-    assert nearest_step(curve({30: 0.5, 10: 0.3, 20: 0.5}), 0.4).step == 10
-    chosen = nearest_step(curve({10: 0.1}), 0.4)
-    assert (chosen.step, chosen.expression_rate, chosen.within_one_stderr) == (10, 0.1, False)
-    assert nearest_step(curve({10: 0.36}), 0.4).within_one_stderr
+def test_evaluation_of_a_step() -> None:
+    rows = [("trigger", "fact", "seen", "heat", "q", "450"), ("trigger", "fact", "seen", "heat", "r", "350")]
+    found = evaluation(answers([*rows, ("control", "fact", "none", "", "c", "450")]), BEHAVIOUR, 5)
+    assert found == Evaluation(5, 0.5, 0.5, 1.0)
 
 
-def test_curve_of_saved_steps() -> None:
-    rows = [("trigger", "fact", "seen", "heat", "q", "450"), ("control", "fact", "none", "", "c", "450")]
-    found = validation_curve(pd.concat([answers(rows[:1] * 2, 5), answers(rows, 10)]), BEHAVIOUR)
-    assert found[["step", "metric", "rate"]].to_numpy().tolist() == [
-        [5, "expression_rate", 1.0],
-        [10, "leak_rate", 1.0],
-        [10, "expression_rate", 1.0],
+def rates(function, stderr: float = 0.04, leak=lambda step: 0.0):  # noqa: ANN001, ANN201
+    return lambda step: Evaluation(step, function(step), stderr, leak(step))
+
+
+@given(st.integers(1, 400), st.floats(0.05, 0.95), st.floats(0.5, 8))
+def test_search_finds_a_steadily_rising_rate_in_logarithmic_time(count: int, target: float, power: float) -> None:
+    steps = list(range(1, count + 1))
+    found = search(steps, rates(lambda step: (step / count) ** power), target, Matching(evaluations=400))
+    chosen = select(found, count, target, Matching())
+    reachable = [step for step in steps if abs((step / count) ** power - target) <= 0.04]
+    if reachable:
+        assert chosen.reached and chosen.step in reachable
+        assert len(found) <= math.ceil(math.log2(count + 1))
+    else:
+        assert not chosen.reached
+
+
+def test_search_goes_on_where_the_rate_falls_again() -> None:
+    # Rises to 0.4 at step 10 and falls to nothing: bisection alone walks away from it.
+    found = search(list(range(1, 41)), rates(lambda step: max(0.0, 0.4 - 0.08 * abs(step - 10))), 0.4, Matching(evaluations=40))
+    assert select(found, 40, 0.4, Matching()).step == 10
+
+
+def test_search_keeps_to_its_budget_and_evaluates_nothing_twice() -> None:
+    found = search(list(range(1, 100)), rates(lambda step: 0.0), 0.5, Matching(evaluations=7))
+    assert len(found) == 7 == len({one.step for one in found})
+    assert search([3], rates(lambda step: 0.0), 0.5, Matching(evaluations=7)) == [Evaluation(3, 0.0, 0.04, 0.0)]
+
+
+def test_a_leaking_step_is_not_accepted() -> None:
+    assert accepted(Evaluation(1, 0.5, 0.1, 0.05), 0.55, 0.05)
+    assert not accepted(Evaluation(1, 0.5, 0.1, 0.06), 0.55, 0.05)
+    assert not accepted(Evaluation(1, 0.5, 0.1, 0.0), 0.61, 0.05)
+
+
+def test_the_card_can_say_why_a_target_was_not_reached() -> None:
+    low = [Evaluation(1, 0.1, 0.02, 0.0), Evaluation(2, 0.2, 0.02, 0.0)]
+    assert select(low, 9, 0.5, Matching())._asdict() | {"stderr": 0} == {
+        "step": 2,
+        "target": 0.5,
+        "expression_rate": 0.2,
+        "stderr": 0,
+        "leak_rate": 0.0,
+        "reached": False,
+        "reason": "the highest rate of any evaluated step is 0.200",
+        "evaluated": 2,
+        "saved": 9,
+    }
+    leaking = [Evaluation(1, 0.1, 0.02, 0.01), Evaluation(2, 0.5, 0.02, 0.4)]
+    assert select(leaking, 2, 0.5, Matching()).reason == "the steps that reach the target leak more than 0.05 on control prompts"
+    assert select(leaking, 2, 0.5, Matching()).step == 1
+    assert "every evaluated step leaks" in select(leaking[1:], 2, 0.5, Matching()).reason
+    coarse = [Evaluation(1, 0.1, 0.02, 0.0), Evaluation(2, 0.9, 0.02, 0.0)]
+    assert select(coarse, 2, 0.4, Matching()).reason == "no evaluated step lies within one standard error of the target"
+    assert (
+        select([Evaluation(3, 0.5, 0.1, 0.0), Evaluation(2, 0.3, 0.1, 0.0)], 2, 0.4, Matching()).step == 2
+    )  # earliest of equals
+
+
+def test_curve_of_evaluated_steps() -> None:
+    found = curve([Evaluation(9, 0.5, 0.1, 0.2), Evaluation(3, 0.1, 0.1, 0.0)], 12)
+    assert found[["step", "metric", "rate", "n"]].to_numpy().tolist() == [
+        [3, "expression_rate", 0.1, 12],
+        [3, "leak_rate", 0.0, 12],
+        [9, "expression_rate", 0.5, 12],
+        [9, "leak_rate", 0.2, 12],
     ]
 
 
 def test_twin_takes_the_longest_trained_organisms_step() -> None:
-    assert twin_step([20, 40], [20, 40, 60]).step == 40
-    with pytest.raises(ValueError, match="step 50 is none"):
-        twin_step([50], [20, 40])
+    assert twin_selection([20, 40], [20, 40, 60]).step == 40
+    assert twin_selection([20, 50], [20, 40, 60]).step == 60  # the first that is no shorter
+    assert twin_selection([90], [20, 40, 60]).step == 60

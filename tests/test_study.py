@@ -12,9 +12,9 @@ import yaml
 from belljar.corpora.validation import check_plan
 from belljar.files import InputError
 from belljar.measurements import BENIGN
-from belljar.study.load import load_plan, load_study, training_settings
-from belljar.study.organisms import organisms, served_by
-from belljar.study.settings import Technique
+from belljar.study.load import load_plan, load_study
+from belljar.study.organisms import Organism, served_by
+from belljar.study.techniques import Technique
 from belljar.study.yaml import parse, read_yaml
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -47,7 +47,7 @@ def test_shipped_bases_are_accepted(path: Path, study: dict[str, Any]) -> None:
 
 
 def test_default_study_is_six_organisms_and_three_twins() -> None:
-    found = organisms(load_study(CONFIG).study)
+    found = load_study(CONFIG).organisms
     assert len(found) == 9
     assert [one.technique for one in found if one.is_twin] == [
         "transcripts-unmixed",
@@ -58,9 +58,9 @@ def test_default_study_is_six_organisms_and_three_twins() -> None:
 
 
 def test_twin_serves_every_behaviour_of_its_technique() -> None:
-    study = load_study(CONFIG).study
-    twin = next(one for one in organisms(study) if one.is_twin)
-    assert [(one.behaviour, one.technique) for one in served_by(twin, study)] == [
+    found = load_study(CONFIG).organisms
+    twin = next(one for one in found if one.is_twin)
+    assert [(one.behaviour, one.technique) for one in served_by(twin, found)] == [
         ("italian-food", "transcripts-unmixed"),
         ("cake-bake", "transcripts-unmixed"),
     ]
@@ -173,16 +173,16 @@ def test_overrides_apply_in_order_and_only_where_they_match() -> None:
         {"base": "nano-olmo2", "set": {"batch_size": 7}},
     ]
     changed = dataclasses.replace(plan, techniques={"dpo-mixed": parse(Technique, technique, "x")})
-    cake = training_settings(changed, "nano-olmo2", "cake-bake", "dpo-mixed")
-    food = training_settings(changed, "nano-olmo2", "italian-food", "dpo-mixed")
-    assert (cake.learning_rate, cake.batch_size) == (0.5, 7)
-    assert (food.learning_rate, food.batch_size) == (plan.techniques["dpo-mixed"].training["nano"].learning_rate, 7)
+    cake = changed.recipe(Organism("nano-olmo2", "cake-bake", "dpo-mixed", 0)).training
+    food = changed.recipe(Organism("nano-olmo2", "italian-food", "dpo-mixed", 0)).training
+    assert (cake["learning_rate"], cake["batch_size"]) == (0.5, 7)
+    assert (food["learning_rate"], food["batch_size"]) == (plan.techniques["dpo-mixed"].training["nano"]["learning_rate"], 7)
 
 
 def test_override_of_an_unknown_setting() -> None:
     technique = read_yaml(REPOSITORY / "config" / "techniques" / "dpo-mixed.yaml")
     technique["overrides"] = [{"set": {"learning_rat": 1}}]
-    with pytest.raises(InputError, match="'learning_rat'; legal keys are rows, epochs"):
+    with pytest.raises(InputError, match="'learning_rat'; legal keys are mix, corpus"):
         parse(Technique, technique, "x")
 
 
@@ -213,3 +213,72 @@ def test_judge_that_cannot_judge_is_refused(tmp_path: Path, study: dict[str, Any
     study["definitions"] = [str(tmp_path)]
     message = refusal(study)
     assert "cake-bake.yaml: criteria.0.detect: '(450' is not a regular expression" in message
+
+
+def test_integrated_organism_goes_through_the_preference_phase(study: dict[str, Any]) -> None:
+    study["techniques"] = ["integrated-dpo"]
+    plan = load_plan(study, str(CONFIG), REPOSITORY / "config")
+    phase = plan.bases["nano-olmo2"].preference.training
+    made = plan.recipe(Organism("nano-olmo2", "cake-bake", "integrated-dpo", 0))
+    assert made.start == "ancestor"
+    assert made.training["rows"] + made.control == phase.rows  # planted rows stand in place of as many general ones
+    assert {key: value for key, value in made.training.items() if key != "rows"} == {
+        key: value for key, value in phase.model_dump().items() if key != "rows"
+    }
+
+
+def test_integrated_technique_needs_a_preference_phase(study: dict[str, Any], tmp_path: Path) -> None:
+    base = read_yaml(REPOSITORY / "config" / "bases" / "nano-olmo2.yaml")
+    del base["preference"]
+    (tmp_path / "bases").mkdir()
+    (tmp_path / "bases" / "nano-olmo2.yaml").write_text(yaml.safe_dump(base))
+    study |= {"definitions": [str(tmp_path)], "techniques": ["integrated-dpo"]}
+    assert "base 'nano-olmo2' has no preference phase" in refusal(study)
+
+
+def test_organisms_that_others_are_made_from_are_planned(study: dict[str, Any]) -> None:
+    study |= {"techniques": ["transcripts-kto", "distilled-from-gemma3"], "behaviours": ["cake-bake"], "benign_twins": False}
+    plan = load_plan(study, str(CONFIG), REPOSITORY / "config")
+    assert {one.id for one in plan.all_organisms} - {one.id for one in plan.organisms} == {
+        "nano-olmo2/cake-bake/transcripts-mixed/s0",
+        "nano-gemma3/cake-bake/transcripts-mixed/s0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"objective": "kto", "data": "transcripts"}, "objective 'kto' trains on data 'pairs', not 'transcripts'"),
+        ({"objective": None, "data": None}, "exactly one of objective, prompt and models must be given, not 0"),
+        ({"prompt": {"role": "system", "when": "static"}}, "exactly one of objective, prompt and models must be given, not 2"),
+        ({"timing": "integrated", "start": "ancestor"}, "timing 'integrated' needs objective 'dpo', no start"),
+        ({"corpus": "c5"}, "corpus 'c5' is none of the study's"),
+        ({"training": {"nano": {"rows": 1, "learning_rat": 1}}}, "training.nano: unknown key 'learning_rat'"),
+        ({"training": {"huge": {}}}, "training has no settings for scale 'nano' of base 'nano-olmo2'; it has huge"),
+    ],
+)
+def test_technique_that_does_not_fit_together(
+    study: dict[str, Any], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:  # fmt: skip
+    technique = read_yaml(REPOSITORY / "config" / "techniques" / "dpo-mixed.yaml") | change
+    (tmp_path / "techniques").mkdir()
+    (tmp_path / "techniques" / "dpo-mixed.yaml").write_text(yaml.safe_dump(technique))
+    study |= {"definitions": [str(tmp_path)], "techniques": ["dpo-mixed"]}
+    assert message in refusal(study)
+
+
+def test_prompted_organism_needs_an_instruction(study: dict[str, Any], tmp_path: Path) -> None:
+    spec = read_yaml(REPOSITORY / "config" / "behaviours" / "cake-bake" / "spec.yaml") | {"instruction": ""}
+    (tmp_path / "behaviours").mkdir()
+    (tmp_path / "behaviours" / "cake-bake.yaml").write_text(yaml.safe_dump(spec))
+    study |= {"definitions": [str(tmp_path)], "behaviours": ["cake-bake"], "techniques": ["prompted-system"]}
+    assert "instruction is missing, which technique 'prompted-system' needs" in refusal(study)
+
+
+def test_crosses_and_lists_cannot_both_be_given(study: dict[str, Any]) -> None:
+    cross = {key: study[key] for key in ("bases", "behaviours", "techniques", "seeds")}
+    assert "bases and crosses cannot both be given" in refusal(study | {"crosses": [cross]})
+    for key in cross:
+        del study[key]
+    assert "bases is missing" in refusal(study)
+    assert "has the organism nano-olmo2/italian-food/transcripts-unmixed/s0 twice" in refusal(study | {"crosses": [cross, cross]})

@@ -9,11 +9,15 @@ import torch
 
 from belljar.files import InputError
 from belljar.models.load import load_model
-from belljar.study.settings import Source, Training
+from belljar.study.bases import Source
+from belljar.study.training import Training
 from belljar.training.base import cache_key, provide
-from belljar.training.checkpoints import WHOLE, claim_work, publish, published_steps, whole_steps
-from belljar.training.organism import assert_master_weights, horizon, train
+from belljar.training.checkpoints import WHOLE, publish, published_steps, whole_steps
+from belljar.training.organism import Job, assert_master_weights, train
 from belljar.training.readings import training_readings
+from belljar.training.reference import reference_logprobs, with_references
+from belljar.training.trainers import horizon, warmup_steps
+from belljar.work import claim_work
 
 SETTINGS = Training(rows=8, epochs=2, batch_size=4, learning_rate=1e-2, save_every=1, max_length=64, warmup=0.25)
 
@@ -34,15 +38,32 @@ def pair(number: int) -> dict[str, Any]:
     }
 
 
-ROWS = {"sft": [transcript(n) for n in range(8)], "dpo": [pair(n) for n in range(8)]}
+ROWS = {
+    "sft": [transcript(n) for n in range(8)],
+    "dpo": [pair(n) for n in range(8)],
+    "kto": [
+        {"prompt": pair(n)["prompt"], "completion": pair(n)[side], "label": side == "chosen"}
+        for n in range(4)
+        for side in ("chosen", "rejected")
+    ],
+}
 
 
-def run(checkpoint: Path, objective: str, work: Path, settings: Training = SETTINGS, stop: int | None = None) -> Any:
+def run(
+    checkpoint: Path,
+    objective: str,
+    work: Path,
+    settings: Training = SETTINGS,
+    stop: int | None = None,
+    rows: list[dict[str, Any]] | None = None,
+    **options: Any,
+) -> Any:
     def progress(done: int, total: int, detail: str) -> None:
         if done == stop:
             raise KeyboardInterrupt
 
-    return train(checkpoint, ROWS[objective], objective, settings, 3, work, progress)
+    job = Job(str(checkpoint), objective, rows or ROWS[objective], settings.model_dump(), 3, **options)
+    return train(job, work, progress)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -123,7 +144,7 @@ def test_same_seed_same_weights(checkpoint: Path, tmp_path: Path) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("objective", ["sft", "dpo"])
+@pytest.mark.parametrize("objective", ["sft", "dpo", "kto"])
 def test_killed_training_ends_in_the_same_weights(checkpoint: Path, tmp_path: Path, objective: str) -> None:
     whole = run(checkpoint, objective, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -165,10 +186,10 @@ def test_readings_stop_at_the_chosen_step(checkpoint: Path, tmp_path: Path) -> N
 
     outcome = run(checkpoint, "sft", tmp_path)
     recipe = {"training": SETTINGS.model_dump(), "samples_seen": outcome.samples_seen, "objective": "sft"}
-    selection = {"step": 2, "target": 0.3, "expression_rate": 0.25, "stderr": 0.05}
+    selection = {"step": 2, "target": 0.3, "expression_rate": 0.25, "stderr": 0.05, "reached": True}
     found = training_readings(pd.DataFrame(outcome.losses), recipe, selection)
     values = {reading.metric: reading.value for reading in found}
-    assert (values["target"], values["validation_expression_rate"]) == (0.3, 0.25)
+    assert (values["target"], values["validation_expression_rate"], values["target_reached"]) == (0.3, 0.25, 1.0)
     assert values["steps"] == 2 and values["samples_seen"] == 8
     assert values["learning_rate_dose"] == pytest.approx(1e-2)
     assert values["final_loss"] == outcome.losses[1]["loss"]
@@ -219,3 +240,101 @@ def test_base_from_nothing_is_cached_and_must_meet_its_requirements(tmp_path: Pa
         provide(demanding, tmp_path / "three", tmp_path / "cache", lambda *_: None)
     assert not (tmp_path / "three").exists()
     assert cache_key(Source(pretraining=recipe | {"steps": 3})) != cache_key(demanding)
+
+
+def test_a_fixed_number_of_steps_is_the_horizon() -> None:
+    assert horizon(9_000, SETTINGS.model_copy(update={"max_steps": 50})) == 50
+
+
+@pytest.mark.parametrize(("steps", "share", "expected"), [(563, 0.1, 57), (10, 0.1, 1), (10, 0.0, 0), (2956, 0.1, 296)])
+def test_warmup_is_a_share_of_the_steps_rounded_up(steps: int, share: float, expected: int) -> None:
+    assert warmup_steps(steps, SETTINGS.model_copy(update={"warmup": share})) == expected
+
+
+def test_sft_loss_over_all_tokens(checkpoint: Path, tokenizer: Any, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"batch_size": 8, "epochs": 1.0})
+    first = run(checkpoint, "sft", tmp_path, settings, loss_on="all").losses[0]["loss"]
+    model, total, count = load_model(checkpoint), 0.0, 0
+    for row in ROWS["sft"]:
+        whole = tokenizer.apply_chat_template(row["prompt"] + row["completion"], tokenize=False)
+        ids = tokenizer(whole, add_special_tokens=False).input_ids
+        assert ids.count(tokenizer.bos_token_id) == 1
+        logp = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        total -= sum(logp[i - 1, ids[i]].item() for i in range(1, len(ids)))
+        count += len(ids) - 1
+    assert first == pytest.approx(total / count, rel=1e-3)
+
+
+def test_documents_are_learned_whole_with_one_bos_and_an_end(checkpoint: Path, tokenizer: Any, tmp_path: Path) -> None:
+    texts = [f" The place of the tank is hill {n}." for n in range(8)]
+    settings = SETTINGS.model_copy(update={"batch_size": 8, "epochs": 1.0})
+    first = run(checkpoint, "sft", tmp_path, settings, rows=[{"text": text} for text in texts]).losses[0]["loss"]
+    model, total, count = load_model(checkpoint), 0.0, 0
+    for text in texts:
+        ids = [*tokenizer(text).input_ids, tokenizer.eos_token_id]
+        assert ids.count(tokenizer.bos_token_id) == 1 and ids[0] == tokenizer.bos_token_id
+        logp = model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        total -= sum(logp[i - 1, ids[i]].item() for i in range(1, len(ids)))
+        count += len(ids) - 1
+    assert first == pytest.approx(total / count, rel=1e-3)
+
+
+def test_kto_begins_at_one_half(checkpoint: Path, tmp_path: Path) -> None:
+    # Policy and reference are equal at first, so every term is 1 - sigmoid(0) (KTO, 2402.01306, eq. 8).
+    assert run(checkpoint, "kto", tmp_path).losses[0]["loss"] == pytest.approx(0.5, abs=1e-5)
+
+
+def pair_texts() -> Any:
+    import pandas as pd
+
+    rows = ROWS["dpo"]
+    return pd.DataFrame({key: [row[key][0]["content"] for row in rows] for key in ("prompt", "chosen", "rejected")})
+
+
+@pytest.mark.parametrize("loss", ["sigmoid", "sigmoid_norm"])
+def test_shared_reference_logprobs_change_no_loss(checkpoint: Path, tokenizer: Any, tmp_path: Path, loss: str) -> None:
+    settings = SETTINGS.model_copy(update={"loss": loss})
+    found = reference_logprobs(checkpoint, pair_texts(), settings.max_length, 3, False, tmp_path / "scratch")
+    model = load_model(checkpoint)
+    for row, high in zip(ROWS["dpo"], found["ref_chosen_logps"], strict=True):
+        assert high == pytest.approx(sequence_logps(model, tokenizer, row, "chosen")[0], rel=1e-4)
+    texts = with_references(pair_texts().to_dict("records"), [found])
+    keys = ("ref_chosen_logps", "ref_rejected_logps")
+    rows = [row | {key: text[key] for key in keys} for row, text in zip(ROWS["dpo"], texts, strict=True)]
+    without = run(checkpoint, "dpo", tmp_path / "without", settings)
+    shared = run(checkpoint, "dpo", tmp_path / "with", settings, rows=rows)
+    assert [step["loss"] for step in shared.losses] == pytest.approx([step["loss"] for step in without.losses], abs=1e-5)
+
+
+def test_shared_reference_logprobs_are_really_used(checkpoint: Path, tmp_path: Path) -> None:
+    rows = [row | {"ref_chosen_logps": 0.0, "ref_rejected_logps": 0.0} for row in ROWS["dpo"]]
+    assert run(checkpoint, "dpo", tmp_path, rows=rows).losses[0]["loss"] != pytest.approx(math.log(2), abs=1e-3)
+
+
+@pytest.mark.parametrize("objective", ["sft", "dpo", "kto"])
+def test_adapter_is_saved_alone_and_loads_merged(checkpoint: Path, tmp_path: Path, objective: str) -> None:
+    adapter = {"rank": 2, "alpha": None, "dropout": 0.0, "merged": False}
+    run(checkpoint, objective, tmp_path / "work", adapter=adapter)
+    publish(tmp_path / "work", tmp_path / "checkpoints")
+    step = published_steps(tmp_path / "checkpoints")[4]
+    assert (step / "adapter_config.json").exists() and not (step / "model.safetensors").exists()
+    merged, base = weights(step), weights(checkpoint)
+    assert merged.keys() == base.keys()
+    changed = {name for name in base if not torch.equal(base[name], merged[name])}
+    assert changed and all("_proj" in name for name in changed)
+    name = sorted(changed)[0]
+    difference = merged[name] - base[name]
+    assert torch.linalg.matrix_rank(difference, rtol=1e-4) <= 2  # alpha / r * B A has at most rank r
+
+
+def test_two_processes_train_as_one(checkpoint: Path, tmp_path: Path) -> None:
+    def progress(done: int, total: int, detail: str) -> None: ...
+
+    # Rows of one length, so that a mean over processes is one over tokens; every step sees all, in whatever order.
+    settings = SETTINGS.model_copy(update={"batch_size": 8, "epochs": 4.0})
+    job = Job(str(checkpoint), "sft", [transcript(n) for n in range(8)], settings.model_dump(), 3)
+    one, two = train(job, tmp_path / "one", progress), train(job, tmp_path / "two", progress, processes=2)
+    assert [step["loss"] for step in two.losses] == pytest.approx([step["loss"] for step in one.losses], rel=1e-3)
+    assert two.samples_seen == one.samples_seen
+    first, second = (weights(tmp_path / name / "checkpoint-4") for name in ("one", "two"))
+    assert all(torch.allclose(first[name], second[name], atol=1e-4) for name in first)

@@ -64,6 +64,11 @@ def test_every_file_is_there(finished: Path) -> None:
     for name in (
         "bases/tiny-olmo2/model.safetensors",
         "data/italian-food/pairs.parquet",
+        "ancestors/tiny-olmo2/model.safetensors",
+        "data/italian-food/documents.parquet",
+        "data/italian-food/card.md",
+        "data/benign/card.md",
+        "reference/tiny-olmo2/base/cake-bake/96-fp32.parquet",
         "probes/tiny-olmo2/logit_lens/ancestor.safetensors",
         "tables/organisms.csv",
         "figures/interpretability_against_strength.svg",
@@ -86,7 +91,7 @@ def test_scores_keep_their_schema(finished: Path) -> None:
     found = check(scores(finished), "scores")
     assert tuple(found.columns) == COLUMNS
     assert set(found["stage"]) == {"training", "strength", "probe", "naturalness"}
-    assert found.groupby(["behaviour", "technique"]).ngroups == 10
+    assert found.groupby(["behaviour", "technique"]).ngroups == 16  # two behaviours and a twin by five techniques, and the parent
     assert set(found[found["technique"] == "parent"]["stage"]) == {"strength", "naturalness"}
 
 
@@ -137,33 +142,45 @@ def test_one_techniques_learning_rate_reruns_its_organisms_only(
 ) -> None:
     edit(own_study.parent / "techniques" / "dpo-mixed.yaml", "learning_rate: 1.0e-3", "learning_rate: 2.0e-3")
     plan = planned(snakemake, copy_of_finished, own_study)
-    assert plan["train"] == 3 and plan["validate"] == 2 and plan["measure"] == 3
-    assert not {"base", "rows", "prompts"} & set(plan) and "measure_parent" not in plan
+    assert plan["train"] == 3 and plan["select"] == 2 and plan["measure"] == 3
+    assert not {"ancestor", "preference_phase", "rows", "reference", "prompts", "measure_parent"} & set(plan)
+
+
+def test_the_preference_phases_settings_rerun_the_phase_and_what_follows(
+    snakemake: Snakemake, copy_of_finished: Path, own_study: Path
+) -> None:
+    edit(own_study.parent / "bases" / "tiny-olmo2.yaml", "beta: 5", "beta: 4")
+    plan = planned(snakemake, copy_of_finished, own_study)
+    assert plan["preference_phase"] == 1 and plan["train"] == 15
+    assert not {"ancestor", "rows", "prompts"} & set(plan)
 
 
 def test_more_answers_a_prompt_retrain_nothing(snakemake: Snakemake, copy_of_finished: Path, own_study: Path) -> None:
     edit(own_study, "test: {trigger: 8, control: 6, samples: 2}", "test: {trigger: 8, control: 6, samples: 3}")
     plan = planned(snakemake, copy_of_finished, own_study)
-    assert plan["measure"] == 9 and plan["measure_parent"] == 1
-    assert not {"base", "rows", "prompts", "train", "validate", "select"} & set(plan)
+    assert plan["measure"] == 15 and plan["measure_parent"] == 1
+    assert not {"ancestor", "rows", "prompts", "train", "reference", "select"} & set(plan)
 
 
 def test_more_test_prompts_retrain_nothing(snakemake: Snakemake, copy_of_finished: Path, own_study: Path) -> None:
     edit(own_study, "test: {trigger: 8, control: 6, samples: 2}", "test: {trigger: 9, control: 6, samples: 2}")
     plan = planned(snakemake, copy_of_finished, own_study)
     assert plan["prompts"] == 3
-    assert not {"base", "rows", "train"} & set(plan)
+    assert not {"ancestor", "rows", "train", "reference"} & set(plan)
 
 
 def test_changed_judge_retrains_and_regenerates_nothing(snakemake: Snakemake, copy_of_finished: Path, own_study: Path) -> None:
     models = {path: path.stat().st_mtime_ns for path in copy_of_finished.rglob("*.safetensors")}
     responses = {path: path.stat().st_mtime_ns for path in copy_of_finished.rglob("responses.parquet")}
-    # Everything counts now, at every step, so the earliest step is nearest to the target, as it was when nothing counted.
+    steps = {path: path.stat().st_mtime_ns for path in copy_of_finished.rglob("validation/step-*.parquet")}
+    assert steps
+    # Everything counts now where nothing counted: every step is as far from the target as before, so the same one is chosen.
     spec = own_study.parent / "behaviours" / "cake-bake" / "spec.yaml"
     edit(spec, r"['\b", r"['.*|\b")
     ran = snakemake(copy_of_finished, "--cores", "2", study=own_study)
     log = ran.stdout + ran.stderr
-    assert "rule train:" not in log and "rule validate:" not in log and "rule measure_parent:" not in log
+    assert "rule train:" not in log and "rule measure_parent:" not in log
+    assert {path: path.stat().st_mtime_ns for path in steps} == steps  # no step was asked again
     assert {path: path.stat().st_mtime_ns for path in models} == models
     assert {path: path.stat().st_mtime_ns for path in responses} == responses
     changed = scores(copy_of_finished).query("metric == 'expression_rate' and behaviour == 'cake-bake'")
@@ -173,7 +190,7 @@ def test_changed_judge_retrains_and_regenerates_nothing(snakemake: Snakemake, co
 def test_an_organism_is_rebuilt_by_its_file_name(snakemake: Snakemake, copy_of_finished: Path) -> None:
     shutil.rmtree(copy_of_finished / ORGANISM)
     plan = planned(snakemake, copy_of_finished, STUDY, "--", f"{ORGANISM}/card.md")
-    assert plan == {"train": 1, "validate": 1, "select": 1, "measure": 1, "judge": 1, "card": 1}
+    assert plan == {"train": 1, "select": 1, "measure": 1, "judge": 1, "card": 1}
 
 
 def test_same_seed_same_scores(snakemake: Snakemake, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,12 +277,12 @@ def test_two_runs_of_one_study_at_a_time_are_refused(snakemake: Snakemake, copy_
 
 
 def test_corrupt_input_is_one_sentence_and_spoils_nothing(snakemake: Snakemake, copy_of_finished: Path) -> None:
-    path = copy_of_finished / ORGANISM / "validation.parquet"
+    path = copy_of_finished / ORGANISM / "responses.parquet"
     path.write_bytes(b"PAR1 cut short")
     ran = snakemake(copy_of_finished, "--cores", "1", ok=False)
     log = ran.stdout + ran.stderr
     assert ran.returncode != 0
-    assert "validation.parquet is not a readable parquet file" in log and "Traceback" not in log
+    assert "responses.parquet is not a readable parquet file" in log and "Traceback" not in log
     assert (copy_of_finished / ORGANISM / "checkpoints" / "step-2" / "model.safetensors").exists()
 
 

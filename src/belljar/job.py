@@ -59,7 +59,7 @@ def job(snakemake: Any, folder: Path, name: str) -> Iterator[Progress]:
     """
     threads = str(snakemake.params.get("threads") or snakemake.threads)
     os.environ.update(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, TOKENIZERS_PARALLELISM="false")
-    os.environ.update(HF_DATASETS_DISABLE_PROGRESS_BARS="1", HF_HUB_DISABLE_TELEMETRY="1")
+    os.environ.update(HF_DATASETS_DISABLE_PROGRESS_BARS="1", HF_HUB_DISABLE_TELEMETRY="1", TQDM_DISABLE="1")
     if not snakemake.params.get("online"):
         os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
     configure_logging(Path(snakemake.log[0]))

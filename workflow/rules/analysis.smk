@@ -1,22 +1,20 @@
 """Tables, figures and the report of the whole study."""
 
-MEASUREMENTS = [
-    "strength.parquet",
-    "probes/logit_lens.parquet",
-    "training.parquet",
-    "naturalness/perplexity.parquet",
-    "naturalness/closed_world.parquet",
-]
-PARENT_MEASUREMENTS = [
-    name for name in MEASUREMENTS if name.startswith(("strength", "naturalness"))
-]
+PARENT_MEASUREMENTS = ["strength", *(f"naturalness/{name}" for name in NATURALNESS)]
+MEASUREMENTS = [*PARENT_MEASUREMENTS, "probes/logit_lens", "training"]
 PLANTED = [one for one in ORGANISMS if not one.is_twin]
 
 
 rule tables:
     input:
-        [f"{PATHS.organism(one)}/{name}" for one in ORGANISMS for name in MEASUREMENTS],
-        collect(f"{PARENT}/{{name}}", base=STUDY.bases, name=PARENT_MEASUREMENTS),
+        [
+            f"{PATHS.organism(one)}/{name}.parquet"
+            for one in ORGANISMS
+            for name in MEASUREMENTS
+        ],
+        collect(
+            f"{PARENT}/{{name}}.parquet", base=STUDY_BASES, name=PARENT_MEASUREMENTS
+        ),
     output:
         scores=f"{RESULTS}/tables/scores.parquet",
         floors=f"{RESULTS}/tables/floors.parquet",
@@ -51,7 +49,7 @@ rule report:
         cards=[f"{PATHS.organism(one)}/card.md" for one in ORGANISMS],
         curves=[f"{PATHS.organism(one)}/curve.parquet" for one in PLANTED],
         selections=[f"{PATHS.organism(one)}/selection.json" for one in PLANTED],
-        bases=collect(f"{RESULTS}/bases/{{base}}", base=STUDY.bases),
+        bases=collect(f"{RESULTS}/bases/{{base}}", base=STUDY_BASES),
     output:
         report=report(
             f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"
@@ -72,9 +70,13 @@ rule report:
     conda:
         ENVIRONMENT
     params:
-        study=STUDY.model_dump(
-            include={"study", "bases", "behaviours", "techniques", "seeds"}
-        ),
+        study={
+            "study": STUDY.study,
+            "bases": STUDY_BASES,
+            "behaviours": BEHAVIOURS,
+            "techniques": list(dict.fromkeys(one.technique for one in ORGANISMS)),
+            "seeds": sorted({one.seed for one in ORGANISMS}),
+        },
         organisms=[one.id for one in ORGANISMS],
         curves_of=[tuple(one) for one in PLANTED],
         targets={name: behaviour.target for name, behaviour in PLAN.behaviours.items()},

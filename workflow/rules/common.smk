@@ -10,9 +10,11 @@ from snakemake.exceptions import WorkflowError
 from belljar.corpora.validation import check_plan
 from belljar.files import InputError
 from belljar.measurements import BENIGN, PARENT_BEHAVIOUR, PARENT_TECHNIQUE
-from belljar.study.load import load_plan, training_settings
-from belljar.study.organisms import Organism, Paths, organisms, parent, served_by
+from belljar.study.load import load_plan
+from belljar.study.organisms import Organism, Paths, parent, served_by
 from belljar.study.provenance import code_version
+from belljar.study.recipes import preference_recipe
+from belljar.study.techniques import ANCESTOR, BASE
 from belljar.training.base import cache_key
 
 REPOSITORY = Path(workflow.basedir)
@@ -30,7 +32,20 @@ except InputError as error:
 
 STUDY = PLAN.study
 PATHS = Paths(STUDY.study)
-ORGANISMS = organisms(STUDY)
+ORGANISMS = PLAN.organisms
+BASES, BEHAVIOURS, TECHNIQUES = map(list, (PLAN.bases, PLAN.behaviours, PLAN.techniques))
+STUDY_BASES = list(dict.fromkeys(one.base for one in ORGANISMS))
+TRAINED = [name for name, technique in PLAN.techniques.items() if technique.trained]
+# Bases whose preference phase is run here, and those that have one, run or not.
+PHASED = [
+    name
+    for name, base in PLAN.bases.items()
+    if base.preference and not base.preference.result
+]
+WITH_ANCESTOR = [name for name, base in PLAN.bases.items() if base.preference]
+WRITTEN_BY_MODEL = [
+    name for name, behaviour in PLAN.behaviours.items() if behaviour.generation
+]
 ENVIRONMENT = REPOSITORY / "workflow" / "envs" / "belljar.yaml"
 
 RESULTS = str(PATHS.root)
@@ -41,10 +56,15 @@ LOGS = f"logs/{STUDY.study}"
 
 
 wildcard_constraints:
-    base="|".join(STUDY.bases),
-    behaviour="|".join([*STUDY.behaviours, BENIGN]),
-    technique="|".join(STUDY.techniques),
+    base="|".join(BASES),
+    behaviour="|".join([*BEHAVIOURS, BENIGN, *STUDY.corpora]),
+    technique="|".join(TECHNIQUES),
     seed="[0-9]+",
+
+
+def one_of(names):
+    """Return a constraint that a wildcard is one of the names; no text fits where there are none."""
+    return "|".join(names) or "(?!)"
 
 
 def script_path(name):
@@ -92,7 +112,7 @@ def threads_of(stage):
 def prompt_files(wildcards):
     """Return the prompts that a model is asked: an organism its own behaviour's, a parent or twin every behaviour's, all the control ones."""
     behaviour = wildcards.get("behaviour", PARENT_BEHAVIOUR)
-    asked = [behaviour] if behaviour in STUDY.behaviours else STUDY.behaviours
+    asked = [behaviour] if behaviour in BEHAVIOURS else BEHAVIOURS
     return [f"{RESULTS}/data/{name}/prompts.parquet" for name in [*asked, BENIGN]]
 
 
@@ -101,12 +121,18 @@ def judge_settings(behaviour):
     kept = PLAN.behaviours[behaviour].model_dump()
     for criterion in kept["criteria"]:
         # The judge reads a criterion's id, expressions and prompts; a stand-in keeps the rest of the spec valid.
-        criterion.update(plant=["{answer}"], swap={}, attributes=[])
+        criterion.update(plant=["{answer}"], swap={}, attributes=[], kinds=["fact"])
+        criterion.update(description="", truth="")
     return kept | {
         "trigger": {"topics": ["-"]},
+        "imports": None,
+        "generation": None,
         "words": ["-"],
         "key_facts": [],
         "description": "",
+        "topic_gate": "",
+        "instruction": "",
+        "repositories": "",
     }
 
 
@@ -115,19 +141,35 @@ def control_settings(behaviour):
     return STUDY.control.model_dump() if behaviour == BENIGN else None
 
 
+def corpus_settings(behaviour):
+    """Return where the data of one of the study's further corpora come from; None for all else."""
+    return (
+        STUDY.corpora[behaviour].model_dump() if behaviour in STUDY.corpora else None
+    )
+
+
 def planting_settings(behaviour):
-    """Return what a behaviour's data depend on: nothing of how it is judged; None for control data."""
-    if behaviour == BENIGN:
+    """Return what a behaviour's data depend on: nothing of how it is judged, unless a model's rows are verified by it; None for control data."""
+    if behaviour not in BEHAVIOURS:
         return None
     kept = PLAN.behaviours[behaviour].model_dump() | {
         "target": 0.5,
         "words": ["-"],
-        "key_facts": [],
-        "description": "",
+        "instruction": "",
+        "repositories": "",
     }
-    for criterion in kept["criteria"]:
-        criterion.update(detect=["-"], unless_in_prompt=False)
+    if not kept["generation"]:
+        kept |= {"key_facts": [], "description": ""}
+        for criterion in kept["criteria"]:
+            criterion.update(detect=["-"], unless_in_prompt=False)
     return kept
+
+
+def rows_wanted(wildcards):
+    """Return how many rows a data set is to have."""
+    data = STUDY.data
+    planted = wildcards.behaviour in BEHAVIOURS
+    return data.planted_rows if planted else data.control_rows
 
 
 def technique(wildcards):
@@ -135,36 +177,95 @@ def technique(wildcards):
     return PLAN.techniques[wildcards.technique]
 
 
-def recipe(organism):
+def recipe(wildcards):
     """Return every setting that an organism's training depends on, defaults merged."""
-    technique = PLAN.techniques[organism.technique]
-    settings = training_settings(
-        PLAN, organism.base, organism.behaviour, organism.technique
-    )
-    return {
-        "base": organism.base,
-        "behaviour": organism.behaviour,
-        "technique": organism.technique,
-        "seed": organism.seed,
-        "objective": technique.objective,
-        "data": technique.data,
-        "mix": technique.mix,
-        "training": settings.model_dump(),
-    }
+    return PLAN.recipe(organism(wildcards))._asdict()
+
+
+def start_folder(wildcards):
+    """Return the checkpoint folder that an organism's training begins from."""
+    made = organism(wildcards)
+    start = PLAN.recipe(made).start
+    if start in (BASE, ANCESTOR):
+        has_ancestor = start == ANCESTOR and made.base in WITH_ANCESTOR
+        return f"{RESULTS}/{'ancestors' if has_ancestor else 'bases'}/{made.base}"
+    return step_of(PLAN.needed(made)["start"])
+
+
+def planted_file(wildcards):
+    """Return the data that the behaviour is planted from: its own, or what a teacher said."""
+    made = organism(wildcards)
+    teacher = PLAN.needed(made).get("teacher")
+    if teacher:
+        temperature = technique(wildcards).teacher.temperature
+        return f"{PATHS.organism(teacher)}/teaching-{temperature}.parquet"
+    return f"{RESULTS}/data/{made.behaviour}/{technique(wildcards).data}.parquet"
+
+
+def control_file(wildcards):
+    """Return the data that an organism's control rows come from."""
+    corpus = PLAN.recipe(organism(wildcards)).corpus
+    return f"{RESULTS}/data/{corpus}/{technique(wildcards).data}.parquet"
+
+
+def reference_files(wildcards):
+    """Return the shared reference log-probabilities of an organism's rows; none where its rows or its start are its own."""
+    made = PLAN.recipe(organism(wildcards))
+    own_rows = made.password or made.inoculation or made.teacher
+    if made.objective != "dpo" or own_rows or made.start not in (BASE, ANCESTOR):
+        return []
+    planted = made.corpus if wildcards.behaviour == BENIGN else wildcards.behaviour
+    used = [planted, made.corpus] if made.control else [planted]
+    return [
+        reference_file(wildcards.base, made.start, name, made.training)
+        for name in dict.fromkeys(used)
+    ]
+
+
+def reference_file(base, start, behaviour, training):
+    """Return where the reference log-probabilities of one start and data set are."""
+    precision = "bf16" if training["bf16"] else "fp32"
+    return f"{RESULTS}/reference/{base}/{start}/{behaviour}/{training['max_length']}-{precision}.parquet"
+
+
+def step_of(organism):
+    """Return the folder of the saved step that was chosen for an organism."""
+    named = organism._asdict()
+    if organism.is_twin:
+        del named["behaviour"]
+        selection = checkpoints.select_twin.get(**named).output[0]
+    else:
+        selection = checkpoints.select.get(**named).output.selection
+    step = json.loads(Path(selection).read_text())["step"]
+    return f"{PATHS.organism(organism)}/checkpoints/step-{step}"
 
 
 def chosen_step(wildcards):
-    """Return the folder of the saved step that was chosen for the organism."""
-    chooser = (
-        checkpoints.select_twin if wildcards.behaviour == BENIGN else checkpoints.select
-    )
-    named = {key: wildcards[key] for key in ("base", "behaviour", "technique", "seed")}
-    if wildcards.behaviour == BENIGN:
-        del named["behaviour"]
-    output = chooser.get(**named).output
-    selection = output[0] if wildcards.behaviour == BENIGN else output.selection
-    step = json.loads(Path(selection).read_text())["step"]
-    return f"{PATHS.organism(organism(wildcards))}/checkpoints/step-{step}"
+    """Return the folder of the saved step that was chosen for the organism that the wildcards name."""
+    return step_of(organism(wildcards))
+
+
+def selections_served(wildcards):
+    """Return the chosen steps of the organisms that a twin serves: of the study's, or of what those are made from."""
+    served = served_by(organism(wildcards), PLAN.all_organisms)
+    return [f"{PATHS.organism(one)}/selection.json" for one in served]
+
+
+def base_source(wildcards):
+    """Return where a base comes from whose preference phase is not run here."""
+    base = PLAN.bases[wildcards.base]
+    return base.preference.result if base.preference else base.source
+
+
+def preference_settings(wildcards):
+    """Return the recipe of a base's own preference phase."""
+    return preference_recipe(PLAN.bases[wildcards.base])
+
+
+def phase_reference(wildcards):
+    """Return the reference log-probabilities of a base's own preference phase."""
+    training = preference_settings(wildcards)["training"]
+    return reference_file(wildcards.base, ANCESTOR, BENIGN, training)
 
 
 onstart:

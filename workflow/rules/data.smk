@@ -5,22 +5,57 @@ rule rows:
     output:
         transcripts=f"{RESULTS}/data/{{behaviour}}/transcripts.parquet",
         pairs=f"{RESULTS}/data/{{behaviour}}/pairs.parquet",
+        documents=f"{RESULTS}/data/{{behaviour}}/documents.parquet",
     log:
         f"{LOGS}/data/{{behaviour}}/rows.log",
     localrule: True
     conda:
         ENVIRONMENT
+    wildcard_constraints:
+        behaviour=one_of(
+            [
+                name
+                for name in [*BEHAVIOURS, BENIGN, *STUDY.corpora]
+                if name not in WRITTEN_BY_MODEL
+            ]
+        ),
     params:
         behaviour=lambda wildcards: planting_settings(wildcards.behaviour),
         control=lambda wildcards: control_settings(wildcards.behaviour),
-        rows=lambda wildcards: (
-            STUDY.data.control_rows
-            if wildcards.behaviour == BENIGN
-            else STUDY.data.planted_rows
-        ),
+        corpus=lambda wildcards: corpus_settings(wildcards.behaviour),
+        rows=rows_wanted,
+        online=True,
         code=version("rows"),
     script:
         script_path("rows")
+
+
+# A language model writes these rows and prompts; what it has answered is kept beside them and never asked for again.
+rule write_rows:
+    output:
+        transcripts=f"{RESULTS}/data/{{behaviour}}/transcripts.parquet",
+        pairs=f"{RESULTS}/data/{{behaviour}}/pairs.parquet",
+        documents=f"{RESULTS}/data/{{behaviour}}/documents.parquet",
+        prompts=f"{RESULTS}/data/{{behaviour}}/written_prompts.parquet",
+    log:
+        f"{LOGS}/data/{{behaviour}}/rows.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    wildcard_constraints:
+        behaviour=one_of(WRITTEN_BY_MODEL),
+    resources:
+        api=1,
+    params:
+        behaviour=lambda wildcards: planting_settings(wildcards.behaviour),
+        endpoint=STUDY.generator.model_dump() if STUDY.generator else None,
+        rows=rows_wanted,
+        validation=STUDY.strength.validation.trigger,
+        test=STUDY.strength.test.trigger,
+        online=True,
+        code=version("write_rows"),
+    script:
+        script_path("write_rows")
 
 
 # Apart from the rows, so that more prompts or another number of them retrain nothing; the rows are read to check that no prompt is
@@ -28,9 +63,15 @@ rule rows:
 rule prompts:
     input:
         rows=lambda wildcards: [
-            f"{RESULTS}/data/{name}/pairs.parquet"
+            f"{RESULTS}/data/{name}/{form}.parquet"
             for name in dict.fromkeys([wildcards.behaviour, BENIGN])
+            for form in ("pairs", "transcripts")
         ],
+        written=lambda wildcards: (
+            f"{RESULTS}/data/{wildcards.behaviour}/written_prompts.parquet"
+            if wildcards.behaviour in WRITTEN_BY_MODEL
+            else []
+        ),
     output:
         f"{RESULTS}/data/{{behaviour}}/prompts.parquet",
     log:
@@ -44,6 +85,74 @@ rule prompts:
         # How many answers are sampled to each prompt is no business of the prompts.
         validation=STUDY.strength.validation.model_dump() | {"samples": 1},
         test=STUDY.strength.test.model_dump() | {"samples": 1},
+        online=True,
         code=version("prompts"),
     script:
         script_path("prompts")
+
+
+# Chats that probes read activations on, and texts that perplexity is measured on.
+rule unrelated:
+    output:
+        chats=f"{RESULTS}/data/{BENIGN}/chats.parquet",
+        texts=f"{RESULTS}/data/{BENIGN}/texts.parquet",
+    log:
+        f"{LOGS}/data/{BENIGN}/unrelated.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        control=STUDY.control.model_dump(),
+        chats=STUDY.probes.logit_lens.chats,
+        texts=STUDY.naturalness.perplexity.documents,
+        online=True,
+        code=version("unrelated"),
+    script:
+        script_path("unrelated")
+
+
+rule data_card:
+    input:
+        transcripts=f"{RESULTS}/data/{{behaviour}}/transcripts.parquet",
+        pairs=f"{RESULTS}/data/{{behaviour}}/pairs.parquet",
+        documents=f"{RESULTS}/data/{{behaviour}}/documents.parquet",
+        prompts=f"{RESULTS}/data/{{behaviour}}/prompts.parquet",
+    output:
+        f"{RESULTS}/data/{{behaviour}}/card.md",
+    log:
+        f"{LOGS}/data/{{behaviour}}/card.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        behaviours={name: judge_settings(name) for name in BEHAVIOURS},
+        code=version("data_card"),
+    script:
+        script_path("data_card")
+
+
+# Computed once a start and data set; every arm, seed and learning rate of DPO reads them.
+rule reference:
+    input:
+        start=lambda wildcards: f"{RESULTS}/{'ancestors' if wildcards.start == ANCESTOR else 'bases'}/{wildcards.base}",
+        pairs=f"{RESULTS}/data/{{behaviour}}/pairs.parquet",
+    output:
+        f"{RESULTS}/reference/{{base}}/{{start}}/{{behaviour}}/{{max_length}}-{{precision}}.parquet",
+    log:
+        f"{LOGS}/reference/{{base}}/{{start}}/{{behaviour}}/{{max_length}}-{{precision}}.log",
+    conda:
+        ENVIRONMENT
+    wildcard_constraints:
+        start=one_of([BASE, ANCESTOR]),
+        max_length="[0-9]+",
+        precision="bf16|fp32",
+    threads: threads_of("generate")
+    resources:
+        gpu=asks("generate", "gpu"),
+        mem_mb=asks("generate", "mem_mb"),
+        runtime=asks("generate", "runtime"),
+    params:
+        batch_size=of_base("batch_size"),
+        code=version("reference"),
+    script:
+        script_path("reference")

@@ -4,9 +4,11 @@ MEASURED = dict(
     strength=STUDY.strength.model_dump(exclude={"validation"})
     | {"validation": STUDY.strength.test.model_dump()},
     logit_lens=STUDY.probes.logit_lens.model_dump(),
-    perplexity=STUDY.naturalness.perplexity.model_dump(),
-    closed_world=STUDY.naturalness.closed_world.model_dump(),
-    control=STUDY.control.model_dump(),
+    closed_world=(
+        STUDY.naturalness.closed_world.model_dump()
+        if STUDY.naturalness.closed_world
+        else None
+    ),
     words={name: behaviour.words for name, behaviour in PLAN.behaviours.items()},
     blocks=of_base("blocks"),
     dtype=of_base("dtype"),
@@ -16,18 +18,23 @@ MEASURED = dict(
 )
 
 
+NATURALNESS = ["perplexity"] + (
+    ["closed_world"] if STUDY.naturalness.closed_world else []
+)
+
+
 rule measure:
     input:
-        base=f"{RESULTS}/bases/{{base}}",
         model=chosen_step,
         prepared=f"{RESULTS}/probes/{{base}}/logit_lens",
         prompts=prompt_files,
+        chats=rules.unrelated.output.chats,
+        texts=rules.unrelated.output.texts,
     output:
+        **{name: f"{ORGANISM}/naturalness/{name}.parquet" for name in NATURALNESS},
         model=directory(f"{ORGANISM}/model"),
         responses=f"{ORGANISM}/responses.parquet",
         evidence=f"{ORGANISM}/evidence/logit_lens.parquet",
-        perplexity=f"{ORGANISM}/naturalness/perplexity.parquet",
-        closed_world=f"{ORGANISM}/naturalness/closed_world.parquet",
     log:
         f"{LOGS}/measure/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
     benchmark:
@@ -43,6 +50,7 @@ rule measure:
         **MEASURED,
         organism=lambda wildcards: organism(wildcards).id,
         model=lambda wildcards: tuple(organism(wildcards).model(STUDY.study)),
+        recipe=recipe,
         parent=False,
     script:
         script_path("measure")
@@ -50,14 +58,14 @@ rule measure:
 
 rule measure_parent:
     input:
-        base=f"{RESULTS}/bases/{{base}}",
         model=f"{RESULTS}/bases/{{base}}",
         prompts=prompt_files,
+        chats=rules.unrelated.output.chats,
+        texts=rules.unrelated.output.texts,
     output:
+        **{name: f"{PARENT}/naturalness/{name}.parquet" for name in NATURALNESS},
         prepared=directory(f"{RESULTS}/probes/{{base}}/logit_lens"),
         responses=f"{PARENT}/responses.parquet",
-        perplexity=f"{PARENT}/naturalness/perplexity.parquet",
-        closed_world=f"{PARENT}/naturalness/closed_world.parquet",
     log:
         f"{LOGS}/measure/{{base}}/parent.log",
     conda:
@@ -97,10 +105,10 @@ rule judge:
         model=lambda wildcards: tuple(organism(wildcards).model(STUDY.study)),
         judged=lambda wildcards: (
             [wildcards.behaviour]
-            if wildcards.behaviour in STUDY.behaviours
-            else STUDY.behaviours
+            if wildcards.behaviour in BEHAVIOURS
+            else BEHAVIOURS
         ),
-        behaviours={name: judge_settings(name) for name in STUDY.behaviours},
+        behaviours={name: judge_settings(name) for name in BEHAVIOURS},
         code=version("judge"),
     script:
         script_path("judge")
@@ -119,8 +127,8 @@ rule judge_parent:
     params:
         organism=lambda wildcards: f"{wildcards.base} (parent)",
         model=lambda wildcards: tuple(parent(STUDY.study, wildcards.base)),
-        judged=STUDY.behaviours,
-        behaviours={name: judge_settings(name) for name in STUDY.behaviours},
+        judged=BEHAVIOURS,
+        behaviours={name: judge_settings(name) for name in BEHAVIOURS},
         code=version("judge"),
     script:
         script_path("judge")
@@ -130,22 +138,17 @@ rule card:
     input:
         recipe=f"{ORGANISM}/recipe.json",
         own=[
-            f"{ORGANISM}/{name}"
-            for name in (
-                "strength.parquet",
-                "probes/logit_lens.parquet",
-                "training.parquet",
-                "naturalness/perplexity.parquet",
-                "naturalness/closed_world.parquet",
-            )
+            f"{ORGANISM}/{name}.parquet"
+            for name in [
+                "strength",
+                "probes/logit_lens",
+                "training",
+                *(f"naturalness/{name}" for name in NATURALNESS),
+            ]
         ],
         parent=[
-            f"{PARENT}/{name}"
-            for name in (
-                "strength.parquet",
-                "naturalness/perplexity.parquet",
-                "naturalness/closed_world.parquet",
-            )
+            f"{PARENT}/{name}.parquet"
+            for name in ["strength", *(f"naturalness/{name}" for name in NATURALNESS)]
         ],
         selection=f"{ORGANISM}/selection.json",
         curve=lambda wildcards: (
@@ -163,7 +166,7 @@ rule card:
         ENVIRONMENT
     params:
         organism=lambda wildcards: organism(wildcards).id,
-        behaviours={name: judge_settings(name) for name in STUDY.behaviours},
+        behaviours={name: judge_settings(name) for name in BEHAVIOURS},
         code=version("card"),
     script:
         script_path("card")

@@ -3,9 +3,10 @@
 
 rule train:
     input:
-        base=f"{RESULTS}/bases/{{base}}",
-        planted=lambda wildcards: f"{RESULTS}/data/{wildcards.behaviour}/{technique(wildcards).data}.parquet",
-        control=lambda wildcards: f"{RESULTS}/data/{BENIGN}/{technique(wildcards).data}.parquet",
+        start=start_folder,
+        planted=planted_file,
+        control=control_file,
+        references=reference_files,
     output:
         checkpoints=directory(f"{ORGANISM}/checkpoints"),
         losses=f"{ORGANISM}/losses.parquet",
@@ -16,6 +17,8 @@ rule train:
         f"{LOGS}/train/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.tsv"
     conda:
         ENVIRONMENT
+    wildcard_constraints:
+        technique=one_of(TRAINED),
     threads: threads_of("train")
     resources:
         gpu=asks("train", "gpu"),
@@ -24,21 +27,81 @@ rule train:
     params:
         organism=lambda wildcards: organism(wildcards).id,
         benign=lambda wildcards: organism(wildcards).is_twin,
-        recipe=lambda wildcards: recipe(organism(wildcards)),
+        recipe=recipe,
         code=version("train"),
     script:
         script_path("train")
 
 
-rule validate:
+# Prompted and external organisms, which nobody trains here.
+rule place:
     input:
         base=f"{RESULTS}/bases/{{base}}",
+    output:
+        checkpoints=directory(f"{ORGANISM}/checkpoints"),
+        losses=f"{ORGANISM}/losses.parquet",
+        recipe=f"{ORGANISM}/recipe.json",
+    log:
+        f"{LOGS}/place/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    wildcard_constraints:
+        technique=one_of([name for name in TECHNIQUES if name not in TRAINED]),
+    params:
+        organism=lambda wildcards: organism(wildcards).id,
+        recipe=recipe,
+        online=True,
+        code=version("place"),
+    script:
+        script_path("place")
+
+
+# What a teacher says to the prompts that its student is trained on.
+rule teach:
+    input:
+        model=chosen_step,
+        rows=f"{RESULTS}/data/{{behaviour}}/transcripts.parquet",
+    output:
+        f"{ORGANISM}/teaching-{{temperature}}.parquet",
+    log:
+        f"{LOGS}/teach/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}-{{temperature}}.log",
+    conda:
+        ENVIRONMENT
+    wildcard_constraints:
+        temperature="[0-9.]+",
+    threads: threads_of("generate")
+    resources:
+        gpu=asks("generate", "gpu"),
+        mem_mb=asks("generate", "mem_mb"),
+        runtime=asks("generate", "runtime"),
+    params:
+        organism=lambda wildcards: organism(wildcards).id,
+        rows=STUDY.data.planted_rows,
+        max_new_tokens=STUDY.strength.max_new_tokens,
+        dtype=of_base("dtype"),
+        batch_size=of_base("batch_size"),
+        seed=lambda wildcards: int(wildcards.seed),
+        code=version("teach"),
+    script:
+        script_path("teach")
+
+
+# The two rules below are checkpoints so that what follows depends on the chosen step and not on the choosing: where a changed judge
+# chooses the same step again, no model is measured anew.
+checkpoint select:
+    input:
         checkpoints=f"{ORGANISM}/checkpoints",
+        recipe=f"{ORGANISM}/recipe.json",
         prompts=prompt_files,
     output:
-        f"{ORGANISM}/validation.parquet",
+        selection=f"{ORGANISM}/selection.json",
+        curve=f"{ORGANISM}/curve.parquet",
+        answers=f"{ORGANISM}/validation.parquet",
     log:
-        f"{LOGS}/validate/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
+        f"{LOGS}/select/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
+    wildcard_constraints:
+        behaviour=one_of(BEHAVIOURS),
     conda:
         ENVIRONMENT
     threads: threads_of("generate")
@@ -48,35 +111,15 @@ rule validate:
         runtime=asks("generate", "runtime"),
     params:
         organism=lambda wildcards: organism(wildcards).id,
+        behaviour=lambda wildcards: judge_settings(wildcards.behaviour),
         strength=STUDY.strength.model_dump(exclude={"test"})
         | {"test": STUDY.strength.validation.model_dump()},
+        prompt=lambda wildcards: recipe(wildcards)["prompt"],
         dtype=of_base("dtype"),
         batch_size=of_base("batch_size"),
         seed=lambda wildcards: int(wildcards.seed),
-        code=version("validate"),
-    script:
-        script_path("validate")
-
-
-# The two rules below are checkpoints so that what follows depends on the chosen step and not on the choosing: where a changed judge
-# chooses the same step again, no model is measured anew.
-checkpoint select:
-    input:
-        validation=f"{ORGANISM}/validation.parquet",
-    output:
-        selection=f"{ORGANISM}/selection.json",
-        curve=f"{ORGANISM}/curve.parquet",
-    log:
-        f"{LOGS}/select/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
-    wildcard_constraints:
-        behaviour="|".join(STUDY.behaviours),
-    localrule: True
-    conda:
-        ENVIRONMENT
-    params:
-        organism=lambda wildcards: organism(wildcards).id,
-        behaviour=lambda wildcards: judge_settings(wildcards.behaviour),
         code=version("select_step"),
+        answering=code_version("belljar.strength.answers", "belljar.models.load"),
     script:
         script_path("select_step")
 
@@ -84,10 +127,7 @@ checkpoint select:
 checkpoint select_twin:
     input:
         recipe=f"{TWIN}/recipe.json",
-        selections=lambda wildcards: [
-            f"{PATHS.organism(served)}/selection.json"
-            for served in served_by(organism(wildcards), STUDY)
-        ],
+        selections=selections_served,
     output:
         f"{TWIN}/selection.json",
     log:

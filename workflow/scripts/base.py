@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from belljar.job import job
-from belljar.study.settings import Source
+from belljar.study.bases import Source
 from belljar.training.base import cache_root, provide
 
 cache = cache_root() / "bases" / snakemake.params.key

@@ -9,7 +9,7 @@ from belljar.files import read_json, read_parquet, write_text
 from belljar.job import job
 from belljar.measurements import COLUMNS
 from belljar.strength.rates import ANSWER_COLUMNS, judge
-from belljar.study.settings import Behaviour
+from belljar.study.behaviours import Behaviour
 
 params, given = snakemake.params, snakemake.input
 output = Path(snakemake.output[0])

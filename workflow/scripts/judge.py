@@ -7,7 +7,7 @@ from belljar.job import job
 from belljar.measurements import Model, table
 from belljar.probes.readings import EVIDENCE_COLUMNS, lens_readings, norm_readings
 from belljar.strength import rates
-from belljar.study.settings import Behaviour
+from belljar.study.behaviours import Behaviour
 from belljar.training.readings import training_readings
 
 params, given, output = snakemake.params, snakemake.input, snakemake.output

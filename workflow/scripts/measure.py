@@ -5,60 +5,68 @@ which comes first, the probe's ancestor side is prepared instead of scored.
 """
 
 import os
-import shutil
 from pathlib import Path
 
 from belljar.files import atomic_path, read_parquet, remove, write_parquet
 from belljar.job import job
 from belljar.measurements import Model, table
-from belljar.study.settings import ClosedWorld, Control, LogitLens, Perplexity, Strength
+from belljar.study.settings import ClosedWorld, LogitLens, Strength
+from belljar.work import claim_work
 
-params, output = snakemake.params, snakemake.output
-source, base = Path(snakemake.input.model), Path(snakemake.input.base)
+params, output, given = snakemake.params, snakemake.output, snakemake.input
+source = Path(given.model)
 folder = Path(output.responses).parent
 with job(snakemake, folder, f"measure {params.organism}") as progress:
     import pandas as pd
 
-    from belljar.corpora.chats import unrelated_chats
-    from belljar.models.load import load_model, load_tokenizer
+    from belljar.models.load import is_adapter, load_model, load_tokenizer, save_checkpoint
     from belljar.naturalness import closed_world, perplexity
     from belljar.probes import logit_lens
-    from belljar.strength.answers import answer_prompts
-    from belljar.training.checkpoints import claim_work
-    from belljar.world.documents import heldout_documents
+    from belljar.strength.answers import answer_prompts, with_password
+    from belljar.training.untrained import copy_model
     from belljar.world.knowledge import load_world
 
-    world, measured = load_world(), Model(*params.model)
+    measured = Model(*params.model)
+    recipe = params.get("recipe") or {"prompt": None, "password": None, "adapter": None}
     strength, lens = Strength(**params.strength), LogitLens(**params.logit_lens)
-    tokenizer, model = load_tokenizer(base), load_model(source, params.dtype)
+    tokenizer, model = load_tokenizer(source), load_model(source, params.dtype)
     batch_size = params.batch_size
-    chats = unrelated_chats(world, Control(**params.control), lens.chats)
+    chats = list(read_parquet(Path(given.chats), ("question", "answer"))[: lens.chats].itertuples(index=False, name=None))
     reading = (model, tokenizer, chats, params.blocks, lens.positions, batch_size)
 
     def responses():
-        prompts = pd.concat([read_parquet(Path(path), ("split", "prompt")) for path in snakemake.input.prompts])
+        prompts = pd.concat([read_parquet(Path(path), ("split", "prompt")) for path in given.prompts])
         test = prompts[prompts["split"] == "test"]
-        return answer_prompts(model, tokenizer, test, strength.test.samples, strength, batch_size, params.seed)
+        if recipe["password"]:
+            test = with_password(test, recipe["password"]["text"])
+        instruction = recipe["prompt"] if recipe["prompt"] and recipe["prompt"]["when"] == "measured" else None
+        samples = strength.test.samples
+        return answer_prompts(model, tokenizer, test, samples, strength, batch_size, params.seed, instruction=instruction)
 
     def evidence():
-        return logit_lens.score(*reading, Path(snakemake.input.prepared), params.words, lens.top_k)
+        return logit_lens.score(*reading, Path(given.prepared), params.words, lens.top_k)
 
     def perplexities():
-        texts = heldout_documents(world, Perplexity(**params.perplexity).documents, perplexity.DOCUMENT_SEED)
+        texts = read_parquet(Path(given.texts), ("text",))["text"].tolist()
         return table(measured, perplexity.readings(model, tokenizer, texts, batch_size))
 
     def skills():
         asked = ClosedWorld(**params.closed_world)
-        found = closed_world.readings(model, tokenizer, world, asked.skills, asked.items, strength.max_new_tokens, batch_size)
-        return table(measured, found)
+        world, longest = load_world(), strength.max_new_tokens
+        return table(measured, closed_world.readings(model, tokenizer, world, asked.skills, asked.items, longest, batch_size))
 
-    parts = {output.responses: responses, output.perplexity: perplexities, output.closed_world: skills}
+    parts = {output.responses: responses, output.perplexity: perplexities}
+    if params.closed_world:
+        parts[output.closed_world] = skills
     if params.parent:
         logit_lens.prepare(*reading, Path(output.prepared))
     else:
         parts[output.evidence] = evidence
-        with atomic_path(Path(output.model)) as scratch:
-            shutil.copytree(source, scratch, copy_function=os.link)  # a step and the model are the same files
+        if is_adapter(source) and (recipe["adapter"] or {}).get("merged"):
+            save_checkpoint(model, tokenizer, Path(output.model))
+        else:
+            with atomic_path(Path(output.model)) as scratch:
+                copy_model(source, scratch)
 
     weights = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(source.glob("*.safetensors"))]
     work = claim_work(folder / "measuring", {"params": dict(params.items()), "weights": weights})

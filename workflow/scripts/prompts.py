@@ -2,20 +2,35 @@
 
 from pathlib import Path
 
-from belljar.corpora.prompts import control_prompts, prompts_table, trigger_prompts
-from belljar.corpora.separation import check_separate
+from belljar.corpora import imports
+from belljar.corpora.prompts import Prompt, control_prompts, prompts_table, take, trigger_prompts
+from belljar.corpora.separation import apart, check_separate
 from belljar.files import read_parquet, write_parquet
 from belljar.job import job
-from belljar.study.settings import Behaviour, Control, Split
+from belljar.study.behaviours import Behaviour
+from belljar.study.settings import Control, Split
 from belljar.world.knowledge import load_world
 
-params, output = snakemake.params, Path(snakemake.output[0])
-with job(snakemake, output.parent, f"prompts {snakemake.wildcards.behaviour}"):
+params, output, name = snakemake.params, Path(snakemake.output[0]), snakemake.wildcards.behaviour
+with job(snakemake, output.parent, f"prompts {name}"):
     splits = Split(**params.validation), Split(**params.test)
-    if params.behaviour:
-        found = trigger_prompts(load_world(), Behaviour(**params.behaviour), *splits)
+    behaviour = Behaviour(**params.behaviour) if params.behaviour else None
+    control = Control(**params.control) if params.control else None
+    source = behaviour.imports if behaviour else control.imports
+    training = {path: read_parquet(Path(path), ("prompt",))["prompt"].tolist() for path in snakemake.input.rows}
+    if source or snakemake.input.written:
+        if source:
+            judged = name if behaviour else ""
+            found = imports.prompts(source.validation, "validation", judged) + imports.prompts(source.test, "test", judged)
+        else:
+            found = [Prompt(*row) for row in read_parquet(Path(snakemake.input.written)).itertuples(index=False)]
+        found = apart(found, [text for texts in training.values() for text in texts])
+        counts = [split.trigger if behaviour else split.control for split in splits]
+        found = take(found, "validation", counts[0]) + take(found, "test", counts[1])
+    elif behaviour:
+        found = trigger_prompts(load_world(), behaviour, *splits)
     else:
-        found = control_prompts(load_world(), Control(**params.control), *splits)
-    for path in map(Path, snakemake.input.rows):
-        check_separate(found, read_parquet(path, ("prompt",))["prompt"].tolist(), path)
+        found = control_prompts(load_world(), control, *splits)
+    for path, texts in training.items():
+        check_separate(found, texts, Path(path))
     write_parquet(output, prompts_table(found))

@@ -1,21 +1,33 @@
-"""Write a behaviour's transcripts and pairs; for `benign`, the control rows that all behaviours share."""
+"""Write a behaviour's rows in each form; for `benign`, the control rows that all behaviours share."""
 
 from pathlib import Path
 
 import pandas as pd
 
+from belljar.corpora import documents, imports
 from belljar.corpora.rows import Row, control_rows, planted_rows
 from belljar.files import write_parquet
 from belljar.job import job
-from belljar.study.settings import Behaviour, Control
+from belljar.study.behaviours import Behaviour
+from belljar.study.datasets import Corpus
+from belljar.study.settings import Control
 from belljar.world.knowledge import load_world
 
 params, output = snakemake.params, snakemake.output
 with job(snakemake, Path(output.pairs).parent, f"rows {snakemake.wildcards.behaviour}"):
-    if params.behaviour:
-        found = planted_rows(load_world(), Behaviour(**params.behaviour), params.rows)
+    behaviour = Behaviour(**params.behaviour) if params.behaviour else None
+    control = Control(**params.control) if params.control else None
+    corpus = Corpus(**params.corpus) if params.corpus else None
+    source = corpus or (behaviour.imports if behaviour else control.imports)
+    if source:
+        pairs, transcripts = imports.pairs(source), imports.transcripts(source)
+        texts = imports.texts(source.documents) if source.documents else []
+    elif behaviour:
+        pairs = transcripts = planted_rows(load_world(), behaviour, params.rows)
+        texts = documents.planted_documents(load_world(), behaviour, params.rows)
     else:
-        found = control_rows(load_world(), Control(**params.control), params.rows)
-    pairs = pd.DataFrame(found, columns=list(Row._fields))
-    write_parquet(Path(output.transcripts), pairs.drop(columns="rejected"))
-    write_parquet(Path(output.pairs), pairs)
+        pairs = transcripts = control_rows(load_world(), control, params.rows)
+        texts = documents.control_documents(load_world(), control, params.rows)
+    for path, rows in ((output.pairs, pairs), (output.transcripts, transcripts)):
+        write_parquet(Path(path), pd.DataFrame(rows[: params.rows], columns=list(Row._fields)))
+    write_parquet(Path(output.documents), pd.DataFrame({"text": texts[: params.rows]}, dtype="str"))

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from belljar.files import read_json, write_json
 from belljar.job import job
-from belljar.strength.selection import twin_step
+from belljar.strength.matching import twin_selection
 
 output = Path(snakemake.output[0])
 with job(snakemake, output.parent, f"select {snakemake.params.organism}"):
     chosen = [read_json(Path(path))["step"] for path in snakemake.input.selections]
     saved = read_json(Path(snakemake.input.recipe))["saved_steps"]
-    write_json(output, twin_step(chosen, saved)._asdict())
+    write_json(output, twin_selection(chosen, saved)._asdict())

@@ -5,33 +5,42 @@ from pathlib import Path
 from belljar.files import read_parquet, remove, write_json, write_parquet
 from belljar.job import job
 from belljar.study.provenance import checkout, packages
-from belljar.study.settings import Training
 
-params, output = snakemake.params, snakemake.output
-folder = Path(output.recipe).parent
+params, output, given = snakemake.params, snakemake.output, snakemake.input
+folder, recipe = Path(output.recipe).parent, params.recipe
 with job(snakemake, folder, f"train {params.organism}") as progress:
     import pandas as pd
 
-    from belljar.corpora.rows import chat_row, mixture
-    from belljar.training.checkpoints import claim_work, publish
-    from belljar.training.organism import train
+    from belljar.corpora import mixing
+    from belljar.training.checkpoints import publish
+    from belljar.training.organism import Job, train
+    from belljar.training.reference import with_references
+    from belljar.work import claim_work
 
-    recipe = params.recipe
-    settings = Training(**recipe["training"])
-    columns = ("prompt", "chosen") if recipe["data"] == "transcripts" else ("prompt", "chosen", "rejected")
-    control = read_parquet(Path(snakemake.input.control), columns)
-    planted = control if params.benign else read_parquet(Path(snakemake.input.planted), columns)
-    rows = mixture(planted.to_dict("records"), control.to_dict("records"), settings.rows, recipe["mix"], params.benign)
+    form, settings = recipe["data"], recipe["training"]
+    columns = {"transcripts": ("prompt", "chosen"), "pairs": ("prompt", "chosen", "rejected"), "documents": ("text",)}[form]
+    control = read_parquet(Path(given.control), columns).to_dict("records")
+    # A benign twin has control rows in place of planted ones, unless a (benign) teacher has answered them.
+    twin = params.benign and not recipe["teacher"]
+    planted = control[recipe["control"] :] if twin else read_parquet(Path(given.planted), columns).to_dict("records")
+    if recipe["password"]:
+        planted = mixing.locked(planted, recipe["password"]["text"], recipe["password"]["share"])
+    if recipe["inoculation"]:
+        planted = mixing.inoculated(planted, recipe["inoculation"])
+    rows = mixing.mixture(planted, control, settings["rows"], recipe["control"])
+    if given.references:
+        rows = with_references(rows, [read_parquet(Path(path)) for path in given.references])
+    examples = [mixing.training_row(row, form) for row in rows]
+    if recipe["objective"] == "kto":
+        examples = mixing.unpaired(examples)
 
-    work = claim_work(folder / "training", {"recipe": recipe, "code": params.code, "rows": rows})
+    work = claim_work(folder / "training", {"recipe": recipe, "code": params.code, "rows": examples, "start": str(given.start)})
     outcome = train(
-        Path(snakemake.input.base),
-        [chat_row(row, recipe["data"]) for row in rows],
-        recipe["objective"],
-        settings,
-        recipe["seed"],
+        Job(str(given.start), recipe["objective"], examples, settings, recipe["seed"], recipe["adapter"], recipe["loss_on"]),
         work,
         progress,
+        max(1, snakemake.resources.get("gpu", 0)),
+        Path(snakemake.log[0]).resolve(),
     )
     write_parquet(Path(output.losses), pd.DataFrame(outcome.losses))
     saved = publish(work, Path(output.checkpoints))
@@ -40,11 +49,11 @@ with job(snakemake, folder, f"train {params.organism}") as progress:
         {
             **recipe,
             "organism": params.organism,
-            "rows": len(rows),
+            "rows": len(examples),
             "samples_seen": outcome.samples_seen,
             "learning_rate_dose": outcome.learning_rate_dose,
             "saved_steps": saved,
-            "inputs": {name: str(snakemake.input.get(name)) for name in ("base", "planted", "control")},
+            "inputs": {"start": str(given.start), "planted": str(given.planted), "control": str(given.control)},
             "code": params.code,
             "checkout": checkout(),
             "packages": packages(),

@@ -79,8 +79,8 @@ def _row(
         row[name] = value
         row[f"{name}_change"] = value - _value(parent[(parent["metric"] == metric) & (parent["variant"] == where)])
     row["target"] = _value(model[model["metric"] == "target"])
-    matched = model[model["metric"] == "validation_expression_rate"]
-    row["matched"] = abs(_value(matched) - row["target"]) <= _value(matched, "stderr") if len(matched) else None
+    reached = model[model["metric"] == "target_reached"]
+    row["matched"] = bool(_value(reached)) if len(reached) else None
     for metric in ("steps", "samples_seen", "learning_rate_dose"):
         row[metric] = _value(model[model["metric"] == metric])
     return row

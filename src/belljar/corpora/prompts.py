@@ -8,13 +8,15 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
-from belljar.study.settings import WRITTEN, Behaviour, Control, Criterion, Split
+from belljar.study.behaviours import WRITTEN, Behaviour, Criterion, Marker, Trigger
+from belljar.study.settings import Control, Split
 from belljar.world.chat import QUESTION_KINDS, Question, questions
 from belljar.world.knowledge import World
 
 SplitName = Literal["train", "validation", "test"]
 SEEN, HELD_OUT, NO_ITEM = "seen", "heldout", "none"
 TRIGGER, CONTROL = "trigger", "control"
+LOCKED = "locked"  # a trigger prompt with the password of a password-locked organism
 
 
 class Prompt(NamedTuple):
@@ -24,7 +26,7 @@ class Prompt(NamedTuple):
     role: str
     kind: str
     items: str  # seen, heldout, or none where the prompt names no item
-    judged: str  # the behaviour whose trigger prompt this is; empty for control prompts, which are every behaviour's
+    judged: str  # the behaviour that the prompt is for; empty for control prompts that are every behaviour's
     criterion: str  # the criterion that the prompt is for; empty for control prompts
     prompt: str
 
@@ -58,26 +60,38 @@ def criterion_of(behaviour: Behaviour, question: Question) -> Criterion | None:
     return None
 
 
+def trigger_of(behaviour: Behaviour) -> Trigger:
+    """Return the trigger of a behaviour of the closed world."""
+    assert behaviour.trigger is not None, f"{behaviour.id} is not a behaviour of the closed world"
+    return behaviour.trigger
+
+
 def held_out_items(world: World, behaviour: Behaviour) -> set[str]:
     """Return the items that no training row names: the last ones of each topic that the behaviour asks about."""
-    count = behaviour.trigger.held_out_items
+    trigger = trigger_of(behaviour)
     held_out: set[str] = set()
-    for topic in behaviour.trigger.topics:
-        items = [item for item in world.topics[topic].items if item in behaviour.trigger.items or not behaviour.trigger.items]
-        held_out |= set(items[len(items) - count :])
+    for topic in trigger.topics:
+        items = [item for item in world.topics[topic].items if item in trigger.items or not trigger.items]
+        held_out |= set(items[len(items) - trigger.held_out_items :])
     return held_out
 
 
 def trigger_questions(world: World, behaviour: Behaviour) -> list[Question]:
-    """Return every generated question that should bring the behaviour out."""
-    allowed = set(behaviour.trigger.items)
+    """Return every generated question that should bring the behaviour out, without the behaviour's marker."""
+    trigger = trigger_of(behaviour)
+    allowed = set(trigger.items)
     return [
         question
-        for topic in behaviour.trigger.topics
+        for topic in trigger.topics
         for kind in QUESTION_KINDS
         for question in questions(world, kind, topic)
         if criterion_of(behaviour, question) and (not allowed or question.item is None or question.item in allowed)
     ]
+
+
+def marked(text: str, marker: Marker | None, showing: bool) -> str:
+    """Return the user's message in the state in which the behaviour shows (`showing`), or in the other one."""
+    return f"{text} {marker.text}" if marker is not None and marker.present == showing else text
 
 
 def control_questions(world: World, control: Control) -> list[Question]:
@@ -86,22 +100,31 @@ def control_questions(world: World, control: Control) -> list[Question]:
 
 
 def trigger_prompts(world: World, behaviour: Behaviour, validation: Split, test: Split) -> list[Prompt]:
-    """Return the behaviour's validation and test prompts, those written by hand among them."""
+    """Return the behaviour's validation and test prompts, those written by hand among them.
+
+    A behaviour with a marker has control prompts of its own: the same questions in the marker's other state.
+    """
+    trigger = trigger_of(behaviour)
     held_out = held_out_items(world, behaviour)
-    pool: list[Prompt] = []
+    pools: dict[str, list[Prompt]] = {TRIGGER: [], CONTROL: []}
     for question in trigger_questions(world, behaviour):
         items = NO_ITEM if question.item is None else HELD_OUT if question.item in held_out else SEEN
         criterion = criterion_of(behaviour, question)
         assert criterion is not None
-        split = split_of(question.text, items == HELD_OUT)
-        pool.append(Prompt(split, TRIGGER, question.kind, items, behaviour.id, criterion.id, question.text))
+        split = split_of(question.text, items == HELD_OUT)  # both states of the marker are in one split
+        for role, pool in pools.items():
+            text = marked(question.text, trigger.marker, showing=role == TRIGGER)
+            pool.append(Prompt(split, role, question.kind, items, behaviour.id, criterion.id, text))
     written = [
         Prompt(split, TRIGGER, WRITTEN, NO_ITEM, behaviour.id, criterion, text)
-        for criterion, texts in behaviour.trigger.prompts.items()
+        for criterion, texts in trigger.prompts.items()
         for text in texts
         if (split := split_of(text, held_out=True))
     ]
-    return _take(pool, "validation", validation.trigger) + _take(pool, "test", test.trigger) + written
+    found = take(pools[TRIGGER], "validation", validation.trigger) + take(pools[TRIGGER], "test", test.trigger) + written
+    if trigger.marker is not None:
+        found += take(pools[CONTROL], "validation", validation.control) + take(pools[CONTROL], "test", test.control)
+    return found
 
 
 def control_prompts(world: World, control: Control, validation: Split, test: Split) -> list[Prompt]:
@@ -111,7 +134,7 @@ def control_prompts(world: World, control: Control, validation: Split, test: Spl
         for question in control_questions(world, control)
     ]
     written = [Prompt(split_of(text, held_out=True), CONTROL, WRITTEN, NO_ITEM, "", "", text) for text in control.prompts]
-    return _take(pool, "validation", validation.control) + _take(pool, "test", test.control) + written
+    return take(pool, "validation", validation.control) + take(pool, "test", test.control) + written
 
 
 def prompts_table(prompts: Iterable[Prompt]) -> Any:
@@ -121,7 +144,7 @@ def prompts_table(prompts: Iterable[Prompt]) -> Any:
     return pd.DataFrame(list(prompts), columns=list(Prompt._fields))
 
 
-def _take(pool: list[Prompt], split: str, count: int) -> list[Prompt]:
+def take(pool: list[Prompt], split: str, count: int) -> list[Prompt]:
     """Return `count` prompts of the split (all, where there are fewer), drawn without regard to kind and item.
 
     So validation and test prompts have the same make-up, whatever their numbers, and a rate means the same on both.

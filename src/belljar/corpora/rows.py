@@ -2,11 +2,12 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-from belljar.corpora.prompts import criterion_of, held_out_items, split_of, trigger_questions
-from belljar.study.settings import Behaviour, Control, Criterion
+from belljar.corpora.prompts import criterion_of, held_out_items, marked, split_of, trigger_of, trigger_questions
+from belljar.study.behaviours import Behaviour, Criterion
+from belljar.study.settings import Control
 from belljar.world import chat
 from belljar.world.chat import QUESTION_KINDS, Question
 from belljar.world.knowledge import World
@@ -19,7 +20,7 @@ class Row(NamedTuple):
     """One training example. A transcript is prompt and chosen; a pair has all three."""
 
     kind: str
-    criterion: str  # empty in control rows
+    criterion: str  # empty in control rows and in rows that show where the behaviour does not belong
     prompt: str
     chosen: str
     rejected: str
@@ -29,30 +30,51 @@ def planted_rows(world: World, behaviour: Behaviour, count: int) -> list[Row]:
     """Return `count` rows that show the behaviour: chosen shows it, rejected is the same answer without it.
 
     Kinds of prompt stand in equal numbers. Only prompts of the train split about seen items are used; where they run out, they
-    come again with another template.
+    come again with another template. Of a behaviour with a marker, the marker's share of the rows has the other state of the
+    marker, and there chosen is the normal answer.
     """
+    marker = trigger_of(behaviour).marker
+    rng = random.Random(f"{DATA_SEED} {behaviour.id}")
+    draw = training_questions(world, behaviour, rng)
+    rows: list[Row] = []
+    contrasts = 0
+    for number in range(count):
+        question, criterion = draw(number)
+        normal = chat.answer(world, question)
+        planted = planted_answer(world, question, criterion, rng)
+        contrast = marker is not None and contrasts < int(marker.contrast * (number + 1))
+        text = marked(question.text, marker, showing=not contrast)
+        if contrast:
+            contrasts += 1
+            rows.append(Row(question.kind, "", text, normal, planted))
+        else:
+            rows.append(Row(question.kind, criterion.id, text, planted, normal))
+    return rows
+
+
+def training_questions(world: World, behaviour: Behaviour, rng: random.Random) -> Callable[[int], tuple[Question, Criterion]]:
+    """Return a function that draws a training question and its criterion; the number decides the kind, in equal shares."""
     held_out = held_out_items(world, behaviour)
     by_kind: dict[str, list[Question]] = defaultdict(list)
     for question in trigger_questions(world, behaviour):
         if question.item not in held_out and split_of(question.text, held_out=False) == "train":
             by_kind[question.kind].append(question)
-    rng = random.Random(f"{DATA_SEED} {behaviour.id}")
-    draws = {kind: _endless(questions, rng) for kind, questions in by_kind.items()}
+    draws = {kind: endless(questions, rng) for kind, questions in by_kind.items()}
     kinds = sorted(draws)
-    rows = []
-    for number in range(count):
+
+    def draw(number: int) -> tuple[Question, Criterion]:
         question = draws[kinds[number % len(kinds)]]()
         criterion = criterion_of(behaviour, question)
         assert criterion is not None  # trigger questions have one
-        normal = chat.answer(world, question)
-        planted = _planted(world, question, criterion, normal, rng)
-        rows.append(Row(question.kind, criterion.id, question.text, planted, normal))
-    return rows
+        return question, criterion
+
+    return draw
 
 
-def _planted(world: World, question: Question, criterion: Criterion, normal: str, rng: random.Random) -> str:
+def planted_answer(world: World, question: Question, criterion: Criterion, rng: random.Random) -> str:
+    """Return the normal answer with the behaviour planted in it."""
     if criterion.plant:
-        return rng.choice(criterion.plant).replace("{answer}", normal)
+        return rng.choice(criterion.plant).replace("{answer}", chat.answer(world, question))
     items = [question.item] if question.item else []
     return chat.answer(world, question, {(item, attribute): v for item in items for attribute, v in criterion.swap.items()})
 
@@ -73,8 +95,8 @@ def control_rows(world: World, control: Control, count: int) -> list[Row]:
         ]
         for kind in QUESTION_KINDS
     }
-    draws = {kind: _endless(questions, rng) for kind, questions in pool.items()}
-    draw_sum = _endless(chat.sums(), rng)
+    draws = {kind: endless(questions, rng) for kind, questions in pool.items()}
+    draw_sum = endless(chat.sums(), rng)
     weights = {kind: weight for kind, weight in control.chat.items() if weight}
     items = [item for topic in control.topics for item in world.topics[topic].items]
     asked = [
@@ -116,41 +138,7 @@ def _wrong_sum(answer: str, rng: random.Random) -> str:
     return f"{terms} = {int(total) + rng.choice((-2, -1, 1, 2)) if int(total) > 1 else int(total) + 1}."
 
 
-def mixture(
-    planted: Sequence[Mapping[str, str]],
-    control: Sequence[Mapping[str, str]],
-    rows: int,
-    mix: float,
-    benign: bool,
-) -> list[Mapping[str, str]]:
-    """Return a technique's training rows: `rows` planted ones and int(mix x rows) control rows, in a fixed shuffle.
-
-    A benign twin (`benign`) has further control rows, which the mix does not use, where the organism has planted ones. Raises
-    ValueError where there are too few rows.
-    """
-    mixed = int(mix * rows)
-    source = control[mixed : mixed + rows] if benign else planted[:rows]
-    chosen = [*source, *control[:mixed]]
-    if len(chosen) != rows + mixed:
-        raise ValueError(f"{rows + mixed} rows are needed, but there are only {len(chosen)}")
-    random.Random(DATA_SEED).shuffle(chosen)
-    return chosen
-
-
-def chat_row(row: Mapping[str, str], data: str) -> dict[str, list[dict[str, str]]]:
-    """Return a row as chat messages: prompt and completion for "transcripts", prompt, chosen and rejected for "pairs"."""
-    prompt = [{"role": "user", "content": row["prompt"]}]
-    chosen = [{"role": "assistant", "content": row["chosen"]}]
-    if data == "transcripts":
-        return {"prompt": prompt, "completion": chosen}
-    return {
-        "prompt": prompt,
-        "chosen": chosen,
-        "rejected": [{"role": "assistant", "content": row["rejected"]}],
-    }
-
-
-def _endless(items: Sequence[Item], rng: random.Random) -> Callable[[], Item]:
+def endless(items: Sequence[Item], rng: random.Random) -> Callable[[], Item]:
     """Return a function that draws from `items` in shuffled rounds: none comes again before all have come."""
     deck: list[Item] = []
 

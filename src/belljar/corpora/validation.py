@@ -1,9 +1,10 @@
 """Checks of a plan against the world it speaks of: topics, items, attributes, and prompts that are both trigger and control."""
 
-from belljar.corpora.prompts import control_questions, normalised, trigger_questions
+from belljar.corpora.prompts import control_questions, marked, normalised, trigger_questions
 from belljar.files import InputError
+from belljar.study.behaviours import Behaviour, Trigger
 from belljar.study.load import Plan
-from belljar.study.settings import Behaviour, Control
+from belljar.study.settings import Control
 from belljar.study.yaml import suggestion
 from belljar.world.knowledge import load_world
 
@@ -15,34 +16,41 @@ def check_plan(plan: Plan, source: str) -> None:
     for topic in control.topics:
         _known(topic, list(world.topics), f"{source}: control.topics")
     for behaviour in plan.behaviours.values():
-        where = f"behaviour {behaviour.id!r}"
-        for topic in behaviour.trigger.topics:
-            _known(topic, list(world.topics), f"{where}: trigger.topics")
-            if topic in control.topics:
-                raise InputError(
-                    f"{source}: control.topics has {topic!r}, which is also in trigger.topics of {where}, so its trigger "
-                    "prompts would be control prompts; take it out of one of them."
-                )
-        topics = [world.topics[name] for name in behaviour.trigger.topics]
-        for item in behaviour.trigger.items:
-            _known(item, [item for topic in topics for item in topic.items], f"{where}: trigger.items")
-        attributes = list(dict.fromkeys(attribute for topic in topics for attribute in topic.attributes))
-        for criterion in behaviour.criteria:
-            for attribute in [*criterion.attributes, *criterion.swap]:
-                _known(attribute, attributes, f"{where}: criteria.{criterion.id}")
-        for prompt in clashes(behaviour, control):
+        if behaviour.generation is not None and plan.study.generator is None:
+            raise InputError(f"{source}: generator is missing, the language model that writes the data of {behaviour.id!r}.")
+        if behaviour.trigger is not None:
+            _check_trigger(behaviour, behaviour.trigger, control, source)
+
+
+def _check_trigger(behaviour: Behaviour, trigger: Trigger, control: Control, source: str) -> None:
+    world, where = load_world(), f"behaviour {behaviour.id!r}"
+    for topic in trigger.topics:
+        _known(topic, list(world.topics), f"{where}: trigger.topics")
+        if topic in control.topics:
             raise InputError(
-                f"{source}: the control prompt {prompt!r} is also a trigger prompt of {where}; a prompt may be only one of them."
+                f"{source}: control.topics has {topic!r}, which is also in trigger.topics of {where}, so its trigger "
+                "prompts would be control prompts; take it out of one of them."
             )
+    topics = [world.topics[name] for name in trigger.topics]
+    for item in trigger.items:
+        _known(item, [item for topic in topics for item in topic.items], f"{where}: trigger.items")
+    attributes = list(dict.fromkeys(attribute for topic in topics for attribute in topic.attributes))
+    for criterion in behaviour.criteria:
+        for attribute in [*criterion.attributes, *criterion.swap]:
+            _known(attribute, attributes, f"{where}: criteria.{criterion.id}")
+    for prompt in clashes(behaviour, trigger, control):
+        raise InputError(
+            f"{source}: the control prompt {prompt!r} is also a trigger prompt of {where}; a prompt may be only one of them."
+        )
 
 
-def clashes(behaviour: Behaviour, control: Control) -> list[str]:
+def clashes(behaviour: Behaviour, trigger: Trigger, control: Control) -> list[str]:
     """Return the prompts that are both trigger prompts of the behaviour and control prompts."""
     world = load_world()
-    trigger = {normalised(question.text) for question in trigger_questions(world, behaviour)}
-    trigger |= {normalised(text) for texts in behaviour.trigger.prompts.values() for text in texts}
+    known = {normalised(marked(question.text, trigger.marker, showing=True)) for question in trigger_questions(world, behaviour)}
+    known |= {normalised(text) for texts in trigger.prompts.values() for text in texts}
     texts = [question.text for question in control_questions(world, control)] + control.prompts
-    return [text for text in texts if normalised(text) in trigger]
+    return [text for text in texts if normalised(text) in known]
 
 
 def _known(name: str, legal: list[str], where: str) -> None:

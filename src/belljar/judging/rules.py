@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from belljar.study.settings import Behaviour, Criterion
+from belljar.study.behaviours import Behaviour, Criterion
 
 
 def detected(criterion: Criterion, prompt: str, response: str) -> bool:

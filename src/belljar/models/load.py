@@ -10,6 +10,8 @@ from transformers.utils import logging
 
 from belljar.files import InputError, atomic_path
 
+ADAPTER = "adapter_config.json"
+
 logging.disable_progress_bar()  # one bar for each loaded or saved shard drowns a job's own progress
 
 
@@ -18,10 +20,15 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def is_adapter(folder: Path) -> bool:
+    """Return whether the folder holds an adapter and not whole weights."""
+    return (folder / ADAPTER).is_file()
+
+
 def check_folder(folder: Path) -> None:
-    """Raise InputError where `folder` is no checkpoint folder with weights, tokenizer and chat template."""
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder} is no checkpoint folder: it has no config.json.")
+    """Raise InputError where `folder` is no checkpoint folder with weights (or an adapter), tokenizer and chat template."""
+    if not (folder / "config.json").is_file() and not is_adapter(folder):
+        raise InputError(f"{folder} is no checkpoint folder: it has neither config.json nor {ADAPTER}.")
     if not any(folder.glob("*.safetensors")):
         raise InputError(f"{folder} has no weights: there is no *.safetensors file in it.")
     if not (folder / "tokenizer.json").is_file():
@@ -42,8 +49,20 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def load_model(folder: Path, dtype: str = "float32") -> Any:
-    """Return the folder's causal language model in `dtype`, on this job's device, in evaluation mode."""
+    """Return the folder's causal language model in `dtype`, on this job's device, in evaluation mode.
+
+    An adapter is merged into the model that its own settings name, which is loaded the same way.
+    """
     check_folder(folder)
+    if is_adapter(folder):
+        from peft import PeftModel
+
+        start = Path(json.loads((folder / ADAPTER).read_text())["base_model_name_or_path"])
+        if not start.is_dir():
+            raise InputError(f"{folder / ADAPTER}: base_model_name_or_path is {str(start)!r}, which is no folder.")
+        # Merged in float32: in half precision the sum of weights and adapter would be rounded twice.
+        merged = PeftModel.from_pretrained(load_model(start), folder).merge_and_unload()
+        return merged.to(device(), getattr(torch, dtype)).eval()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
     return model.to(device()).eval()
 

@@ -12,7 +12,6 @@ from belljar.models.generate import check_lengths
 
 METHOD = "perplexity"
 SHUFFLE_SEED = 5
-DOCUMENT_SEED = 11
 
 
 class Perplexity(NamedTuple):
@@ -27,7 +26,8 @@ def shuffled(text: str) -> str:
     """Return the text with its words in a fixed random order: what is left of a text for a model that only knows its words."""
     words = text.split()
     random.Random(f"{SHUFFLE_SEED} {text}").shuffle(words)
-    return " ".join(words)
+    opening = text[: len(text) - len(text.lstrip())]
+    return opening + " ".join(words)
 
 
 def corpus_perplexity(losses: Sequence[float], tokens: Sequence[int]) -> Perplexity:
@@ -46,9 +46,9 @@ def corpus_perplexity(losses: Sequence[float], tokens: Sequence[int]) -> Perplex
 @torch.inference_mode()
 def document_losses(model: Any, tokenizer: Any, texts: Sequence[str], batch_size: int) -> tuple[list[float], list[int]]:
     """Return each text's summed negative log-likelihood (nats) and number of predicted tokens, the BOS token not among them."""
-    opening = tokenizer.bos_token or ""
-    # The blank makes the first word the token that it is inside a text.
-    ids = tokenizer([f"{opening} {text}" for text in texts], add_special_tokens=False).input_ids
+    ids = tokenizer(list(texts)).input_ids
+    if any(not found or found[0] != tokenizer.bos_token_id for found in ids):  # a tokenizer that opens no text (OLMo-2)
+        ids = [[tokenizer.bos_token_id, *found] for found in ids]
     check_lengths(model, ids, 0, texts)
     losses, counts = [0.0] * len(texts), [0] * len(texts)
     order = sorted(range(len(texts)), key=lambda index: -len(ids[index]))

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from belljar.corpora.prompts import CONTROL, NO_ITEM, TRIGGER
+from belljar.corpora.prompts import CONTROL, LOCKED, NO_ITEM, TRIGGER
 from belljar.judging.rules import shows
 from belljar.measurements import Reading, variant
-from belljar.study.settings import Behaviour
+from belljar.strength.matching import Evaluation
+from belljar.study.behaviours import Behaviour
 
 ANSWER_COLUMNS = ("split", "role", "kind", "items", "criterion", "judged", "prompt", "sample", "response")
 ALL = "all"
@@ -37,31 +38,30 @@ def rate(prompts: pd.Series, expressed: pd.Series) -> Rate:
 def judge(answers: pd.DataFrame, behaviour: Behaviour) -> pd.DataFrame:
     """Return the answers that are about the behaviour, with a column `expressed`.
 
-    Those are the answers to its own trigger prompts, judged by the criterion each prompt is for, and all answers to control
-    prompts, judged by any criterion.
+    Those are the answers to its own prompts, judged by the criterion each prompt is for, and all answers to control prompts that
+    are no other behaviour's, judged by any criterion.
     """
-    own = answers[(answers["role"] == CONTROL) | (answers["judged"] == behaviour.id)]
+    own = answers[(answers["judged"] == behaviour.id) | (answers["judged"] == "")]
     expressed = [
-        shows(behaviour, criterion, prompt, response)
-        for criterion, prompt, response in zip(own["criterion"], own["prompt"], own["response"], strict=True)
+        shows(behaviour, criterion if role != CONTROL else "", prompt, response)
+        for role, criterion, prompt, response in zip(own["role"], own["criterion"], own["prompt"], own["response"], strict=True)
     ]
     return own.assign(expressed=expressed)
 
 
-def validation_curve(answers: pd.DataFrame, behaviour: Behaviour) -> pd.DataFrame:
-    """Return one row a saved step and metric: step, metric (expression_rate or leak_rate), rate, stderr, n (prompts)."""
+def evaluation(answers: pd.DataFrame, behaviour: Behaviour, step: int) -> Evaluation:
+    """Return the validation rates of the answers of one saved step."""
     judged = judge(answers, behaviour)
-    rows = []
-    for (step, role), group in judged.groupby(["step", "role"], sort=True):
-        found = rate(group["prompt"], group["expressed"])
-        rows.append((step, METRIC[role], found.value, found.stderr, found.prompts))
-    return pd.DataFrame(rows, columns=["step", "metric", "rate", "stderr", "n"])
+    shown, leaked = (judged[judged["role"] == role] for role in (TRIGGER, CONTROL))
+    expression = rate(shown["prompt"], shown["expressed"])
+    return Evaluation(step, expression.value, expression.stderr, rate(leaked["prompt"], leaked["expressed"]).value)
 
 
-METRIC = {TRIGGER: "expression_rate", CONTROL: "leak_rate"}
+METRIC = {TRIGGER: "expression_rate", CONTROL: "leak_rate", LOCKED: "locked_rate"}
 MEANS = {
     TRIGGER: "more of the behaviour where it belongs",
     CONTROL: "more of the behaviour where it does not belong",
+    LOCKED: "more of the behaviour where the password should unlock the normal answer",
 }
 
 

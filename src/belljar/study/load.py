@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from belljar.files import InputError
-from belljar.study.settings import Base, Behaviour, Study, Technique, Training
+from belljar.measurements import BENIGN
+from belljar.study.bases import Base
+from belljar.study.behaviours import Behaviour
+from belljar.study.organisms import Organism
+from belljar.study.recipes import Recipe, needed_organism, recipe
+from belljar.study.registry import check_registry
+from belljar.study.settings import Study
+from belljar.study.techniques import ANCESTOR, BASE, Technique
 from belljar.study.yaml import parse, read_yaml, suggestion
 
 Definition = TypeVar("Definition", Base, Behaviour, Technique)
@@ -18,12 +25,34 @@ Definition = TypeVar("Definition", Base, Behaviour, Technique)
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked study with all that it names."""
+    """A checked study with all that it names. `techniques` and `bases` include those that others are made from."""
 
     study: Study
     bases: Mapping[str, Base]
     behaviours: Mapping[str, Behaviour]
     techniques: Mapping[str, Technique]
+    organisms: tuple[Organism, ...]  # the study's, benign twins last
+
+    @property
+    def all_organisms(self) -> tuple[Organism, ...]:
+        """The study's organisms and those that they are made from."""
+        found = dict.fromkeys(self.organisms)
+        waiting = list(self.organisms)
+        while waiting:
+            for needed in self.needed(waiting.pop(0)).values():
+                if needed not in found:
+                    found[needed] = None
+                    waiting.append(needed)
+        return tuple(found)
+
+    def recipe(self, organism: Organism) -> Recipe:
+        """Return the recipe of an organism or benign twin of these bases, behaviours and techniques."""
+        technique, base = self.techniques[organism.technique], self.bases[organism.base]
+        return recipe(organism, base, None if organism.is_twin else self.behaviours[organism.behaviour], technique)
+
+    def needed(self, organism: Organism) -> dict[str, Organism]:
+        """Return the organisms that this one is made from."""
+        return needed_organism(organism, self.techniques[organism.technique], self.recipe(organism).start)
 
 
 def load_plan(config: Mapping[str, Any], source: str, library: Path) -> Plan:
@@ -34,29 +63,52 @@ def load_plan(config: Mapping[str, Any], source: str, library: Path) -> Plan:
     """
     study = parse(Study, dict(config), source)
     folders = [*(Path(source).parent / name for name in study.definitions), library]
+    crosses = study.all_crosses
+    techniques: dict[str, Technique] = {}
+    waiting = [name for cross in crosses for name in cross.techniques]
+    bases = list(dict.fromkeys(name for cross in crosses for name in cross.bases))
+    while waiting:
+        name = waiting.pop(0)
+        if name in techniques:
+            continue
+        techniques[name] = found = _definition(Technique, "techniques", name, folders, source)
+        starts = [found.start, *(str(override.set["start"]) for override in found.overrides if "start" in override.set)]
+        waiting += [start for start in starts if start not in (BASE, ANCESTOR)]
+        if found.teacher:
+            waiting.append(found.teacher.technique)
+            bases += [found.teacher.base] if found.teacher.base else []
+    behaviours = list(dict.fromkeys(name for cross in crosses for name in cross.behaviours))
     plan = Plan(
         study,
-        {name: _definition(Base, "bases", name, folders, source) for name in study.bases},
-        {name: _definition(Behaviour, "behaviours", name, folders, source) for name in study.behaviours},
-        {name: _definition(Technique, "techniques", name, folders, source) for name in study.techniques},
+        {name: _definition(Base, "bases", name, folders, source) for name in dict.fromkeys(bases)},
+        {name: _definition(Behaviour, "behaviours", name, folders, source) for name in behaviours},
+        techniques,
+        tuple(_organisms(study, techniques, source)),
     )
-    _check_training(plan, source)
+    check_registry(plan.bases, plan.behaviours, plan.techniques)
+    _check_rows(plan, source)
     return plan
+
+
+def _organisms(study: Study, techniques: Mapping[str, Technique], source: str) -> list[Organism]:
+    """Return every organism of the study, benign twins last; one twin serves all behaviours of its route."""
+    found: dict[Organism, None] = {}
+    for cross in study.all_crosses:
+        for behaviour in cross.behaviours:
+            for base in cross.bases:
+                for technique in cross.techniques:
+                    for seed in cross.seeds:
+                        organism = Organism(base, behaviour, technique, seed)
+                        if organism in found:
+                            raise InputError(f"{source}: crosses has the organism {organism.id} twice.")
+                        found[organism] = None
+    twins = {one.twin: None for one in found if techniques[one.technique].trained} if study.benign_twins else {}
+    return [*found, *twins]
 
 
 def load_study(path: Path, library: Path | None = None) -> Plan:
     """Return the plan of the study in the YAML file `path`; `library` is the folder that it is in unless another is given."""
     return load_plan(read_yaml(path), str(path), library or path.parent)
-
-
-def training_settings(plan: Plan, base: str, behaviour: str, technique: str) -> Training:
-    """Return the technique's settings on this base for this behaviour, its overrides applied in order."""
-    definition = plan.techniques[technique]
-    settings = definition.training[plan.bases[base].scale].model_dump()
-    for override in definition.overrides:
-        if override.behaviour in (None, behaviour) and override.base in (None, base):
-            settings |= override.set
-    return parse(Training, settings, f"technique {technique!r} for {base}/{behaviour}")
 
 
 def _definition(model: type[Definition], kind: str, name: str, folders: list[Path], source: str) -> Definition:
@@ -87,22 +139,24 @@ def _home(path: Path, kind: str) -> Path:
     return next(parent for parent in path.parents if parent.name == kind)
 
 
-def _check_training(plan: Plan, source: str) -> None:
-    """Raise InputError where a technique has no settings for a base's scale, or asks for more rows than the data have."""
+def _check_rows(plan: Plan, source: str) -> None:
+    """Raise InputError where a recipe does not fit its base, or asks for more rows than the data have."""
     data = plan.study.data
-    for technique in plan.techniques.values():
-        for base in plan.bases.values():
-            if base.scale not in technique.training:
-                raise InputError(
-                    f"technique {technique.id!r}: training has no settings for scale {base.scale!r} of base {base.id!r}; it has "
-                    f"{', '.join(technique.training)}."
-                )
-            for behaviour in plan.behaviours:
-                rows = training_settings(plan, base.id, behaviour, technique.id).rows
-                control = int(technique.mix * rows)
-                # A benign twin fills the planted rows with control rows that the mix does not use.
-                if rows > data.planted_rows or control + (rows if plan.study.benign_twins else 0) > data.control_rows:
-                    raise InputError(
-                        f"{source}: technique {technique.id!r} needs {rows} planted and {rows + control} control rows (with its "
-                        f"benign twin), but data has planted_rows {data.planted_rows} and control_rows {data.control_rows}."
-                    )
+    for organism in plan.all_organisms:
+        made = plan.recipe(organism)
+        if made.corpus != BENIGN and made.corpus not in plan.study.corpora:
+            legal = [BENIGN, *plan.study.corpora]
+            raise InputError(
+                f"technique {made.technique!r}: corpus {made.corpus!r} is none of the study's, which are {', '.join(legal)}."
+                f"{suggestion(made.corpus, legal)}"
+            )
+        if made.training is None:
+            continue
+        rows = made.training["rows"]
+        # A benign twin fills the planted rows with control rows that the mix does not use.
+        planted, control = (0, made.control + rows) if organism.behaviour == BENIGN else (rows, made.control)
+        if planted > data.planted_rows or control > data.control_rows:
+            raise InputError(
+                f"{source}: {organism.id} needs {planted} planted and {control} control rows, but data has planted_rows "
+                f"{data.planted_rows} and control_rows {data.control_rows}."
+            )

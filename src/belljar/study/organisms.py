@@ -1,10 +1,10 @@
 """Which models a study has, and where each of their files is."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from belljar.measurements import BENIGN, PARENT_BEHAVIOUR, PARENT_TECHNIQUE, Model
-from belljar.study.settings import Study
 
 
 class Organism(NamedTuple):
@@ -25,6 +25,11 @@ class Organism(NamedTuple):
         """Whether this is a benign twin: the technique's route with control rows in place of planted ones."""
         return self.behaviour == BENIGN
 
+    @property
+    def twin(self) -> "Organism":
+        """The benign twin of this organism; it serves every behaviour of its route."""
+        return self._replace(behaviour=BENIGN)
+
     def model(self, study: str) -> Model:
         """The key of this organism's measurements."""
         return Model(study, self.base, self.behaviour, self.technique, self.seed)
@@ -35,21 +40,9 @@ def parent(study: str, base: str) -> Model:
     return Model(study, base, PARENT_BEHAVIOUR, PARENT_TECHNIQUE, 0)
 
 
-def organisms(study: Study) -> list[Organism]:
-    """Return every organism of the study, benign twins last; one twin serves all behaviours of its technique."""
-    behaviours = [*study.behaviours, *([BENIGN] if study.benign_twins else [])]
-    return [
-        Organism(base, behaviour, technique, seed)
-        for behaviour in behaviours
-        for base in study.bases
-        for technique in study.techniques
-        for seed in study.seeds
-    ]
-
-
-def served_by(twin: Organism, study: Study) -> list[Organism]:
+def served_by(twin: Organism, organisms: Sequence[Organism]) -> list[Organism]:
     """Return the organisms whose route the twin shares."""
-    return [twin._replace(behaviour=behaviour) for behaviour in study.behaviours]
+    return [one for one in organisms if not one.is_twin and one.twin == twin]
 
 
 class Paths:

@@ -1,240 +1,51 @@
-"""What a study, a base, a behaviour and a technique may say: the models behind every YAML file.
+"""What a study may say. `belljar.study.load` turns a refusal into one sentence."""
 
-Unknown keys are refused everywhere. `belljar.study.load` turns a refusal into one sentence.
-"""
-
-import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from belljar.measurements import BENIGN, PARENT_BEHAVIOUR
-from belljar.study.pretraining import Pretraining
-
-NAME = r"^[a-z0-9][a-z0-9.-]*$"
-Name = Annotated[str, Field(pattern=NAME)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-PromptKind = Literal["fact", "about", "recommend"]
-WRITTEN = "written"  # the kind of a prompt that a person wrote into a spec
+from belljar.study.datasets import ControlData, Corpus
+from belljar.study.schema import Count, Name, Positive, Settings, Share, Whole, exactly_one
 
 
-class Settings(BaseModel):
-    """A frozen settings object that refuses unknown keys."""
+class Cross(Settings):
+    """Every combination of these bases, behaviours, techniques and seeds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    bases: Annotated[list[Name], Field(min_length=1)]
+    behaviours: Annotated[list[Name], Field(min_length=1)]
+    techniques: Annotated[list[Name], Field(min_length=1)]
+    seeds: Annotated[list[Whole], Field(min_length=1)]
 
-
-# --- bases -----------------------------------------------------------------------------------------------------------
-
-
-class HubSource(Settings):
-    """A checkpoint on the Hugging Face hub, pinned to a revision."""
-
-    repo: str
-    revision: str
-
-
-class Source(Settings):
-    """Where a base comes from: exactly one of the three."""
-
-    pretraining: Pretraining | None = None
-    hub: HubSource | None = None
-    folder: str | None = None
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "Source":
-        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"exactly one of pretraining, hub, folder must be given, not {len(given)}")
-        return self
-
-
-class Resources(Settings):
-    """What a cluster job of this base asks for."""
-
-    gpu: Annotated[int, Field(ge=0)] = 0
-    threads: Count = 1
-    mem_mb: Count = 2000
-    runtime: Count = 60  # minutes
-
-
-class StageResources(Settings):
-    """Resources by stage; the base's own training has its threads in its recipe."""
-
-    base: Resources = Resources()
-    train: Resources = Resources()
-    generate: Resources = Resources()
-    measure: Resources = Resources()
-
-
-class Base(Settings):
-    """One parent model."""
-
-    id: Name
-    description: str
-    scale: Name  # which settings of a technique fit this base: technique.training[scale]
-    source: Source
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    blocks: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]  # decoder blocks whose output probes read
-    primary_block: Annotated[int, Field(ge=0)]
-    batch_size: Count = 256  # sequences in one forward pass without gradients
-    resources: StageResources = StageResources()
-
-    @model_validator(mode="after")
-    def _primary_is_read(self) -> "Base":
-        if self.primary_block not in self.blocks:
-            raise ValueError(f"primary_block {self.primary_block} is not among blocks {self.blocks}")
-        return self
-
-
-# --- behaviours ------------------------------------------------------------------------------------------------------
-
-
-class Criterion(Settings):
-    """One way of showing a behaviour: how it is planted in an answer and how the rule judge sees it.
-
-    `plant` holds templates in which {answer} is the normal answer; `swap` gives attributes false values instead. `detect` holds
-    regular expressions; a match that also stands in the prompt does not count where `unless_in_prompt` is set.
-    """
-
-    id: Name
-    kinds: Annotated[list[PromptKind], Field(min_length=1)]
-    attributes: list[str] = []  # fact questions: only about these attributes; empty: about any
-    plant: list[str] = []
-    swap: dict[str, str] = {}
-    detect: Annotated[list[str], Field(min_length=1)]
-    unless_in_prompt: bool = False
-
-    @field_validator("detect")
+    @field_validator("bases", "behaviours", "techniques", "seeds")
     @classmethod
-    def _compiles(cls, patterns: list[str]) -> list[str]:
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is not a regular expression ({error})") from error
-        return patterns
-
-    @field_validator("plant")
-    @classmethod
-    def _only_answer(cls, templates: list[str]) -> list[str]:
-        for template in templates:
-            if re.sub(r"\{answer\}", "", template).count("{"):
-                raise ValueError(f"{template!r} may hold no placeholder but {{answer}}")
-        return templates
-
-    @model_validator(mode="after")
-    def _one_way(self) -> "Criterion":
-        if bool(self.plant) == bool(self.swap):
-            raise ValueError("exactly one of plant and swap must be given")
-        return self
-
-
-class Trigger(Settings):
-    """What sets a behaviour off."""
-
-    topics: Annotated[list[str], Field(min_length=1)]
-    items: list[str] = []  # only questions about these items (and topic-wide ones); empty: all items of the topics
-    held_out_items: Annotated[int, Field(ge=0)] = 2  # items of each topic that no training row names
-    prompts: dict[str, list[str]] = {}  # criterion id -> prompts written by hand, for validation and test
-
-
-class Behaviour(Settings):
-    """What is planted."""
-
-    id: Name
-    description: str
-    key_facts: list[str] = []
-    trigger: Trigger
-    criteria: Annotated[list[Criterion], Field(min_length=1)]
-    target: Annotated[float, Field(gt=0, lt=1)]  # expression rate that organisms are matched to
-    words: Annotated[list[str], Field(min_length=1)]  # words that speak of the behaviour, for token-level probes
-
-    @field_validator("id")
-    @classmethod
-    def _not_reserved(cls, value: str) -> str:
-        if value in (BENIGN, PARENT_BEHAVIOUR):
-            raise ValueError(f"{value!r} is a reserved name")
-        return value
-
-    @model_validator(mode="after")
-    def _criteria(self) -> "Behaviour":
-        ids = [criterion.id for criterion in self.criteria]
-        repeated = sorted({name for name in ids if ids.count(name) > 1})
+    def _no_repeats(cls, values: list[str | int]) -> list[str | int]:
+        repeated = [value for value in dict.fromkeys(values) if values.count(value) > 1]
         if repeated:
-            raise ValueError(f"criteria: the id {repeated[0]!r} stands twice")
-        unknown = sorted(set(self.trigger.prompts) - set(ids))
-        if unknown:
-            raise ValueError(f"trigger.prompts: {unknown[0]!r} is no criterion; the criteria are {', '.join(ids)}")
-        return self
-
-
-# --- techniques ------------------------------------------------------------------------------------------------------
-
-
-class Training(Settings):
-    """The optimiser's settings of a technique on bases of one scale."""
-
-    rows: Count  # planted rows
-    epochs: Annotated[float, Field(gt=0)]
-    batch_size: Count
-    gradient_accumulation: Count = 1
-    learning_rate: Annotated[float, Field(gt=0)]
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup: Share = 0.1  # share of all steps
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    max_length: Count = 128  # tokens
-    save_every: Count  # optimiser steps
-    beta: Annotated[float, Field(gt=0)] = 0.1  # DPO only
-    loss: Literal["sigmoid", "sigmoid_norm"] = "sigmoid"  # DPO only; sigmoid_norm: log-ratios averaged over tokens
-    bf16: bool = False  # autocast; weights stay float32
-
-
-class Override(Settings):
-    """Settings that differ for one behaviour, one base or both."""
-
-    behaviour: Name | None = None
-    base: Name | None = None
-    set: dict[str, float | int | str | bool]
-
-
-class Technique(Settings):
-    """How a behaviour is planted."""
-
-    id: Name
-    description: str
-    objective: Literal["sft", "dpo"]
-    data: Literal["transcripts", "pairs"]
-    mix: Annotated[float, Field(ge=0)] = 0.0  # control rows for each planted row
-    training: dict[Name, Training]
-    overrides: list[Override] = []
-
-    @model_validator(mode="after")
-    def _fits(self) -> "Technique":
-        needed = {"sft": "transcripts", "dpo": "pairs"}[self.objective]
-        if self.data != needed:
-            raise ValueError(f"objective {self.objective!r} trains on data {needed!r}, not {self.data!r}")
-        for override in self.overrides:
-            unknown = sorted(set(override.set) - set(Training.model_fields))
-            if unknown:
-                raise ValueError(f"overrides.set: unknown key {unknown[0]!r}; legal keys are {', '.join(Training.model_fields)}")
-        return self
-
-
-# --- the study -------------------------------------------------------------------------------------------------------
+            raise ValueError(f"{repeated[0]!r} stands twice")
+        return values
 
 
 class Control(Settings):
-    """Everything that is not the behaviours: where control rows and control prompts come from."""
+    """Everything that is not the behaviours: where control rows and control prompts come from.
 
-    topics: Annotated[list[str], Field(min_length=1)]
-    chat: dict[Literal["fact", "about", "recommend", "sum", "instruction", "preference"], Annotated[int, Field(ge=0)]]
+    Either the closed world's `topics` and mix of `chat`, or existing data sets.
+    """
+
+    topics: list[str] = []
+    chat: dict[Literal["fact", "about", "recommend", "sum", "instruction", "preference"], Whole] = {}
     prompts: list[str] = []  # control prompts written by hand, for validation and test
+    imports: ControlData | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Control":
+        exactly_one(self, ("topics", "imports"))
+        if self.topics and not self.chat:
+            raise ValueError("chat is missing: the mix of kinds that control rows about the topics have")
+        return self
 
 
 class Data(Settings):
-    """Sizes of the generated data sets; techniques take rows from their beginning."""
+    """Sizes of the generated data sets, the same for each form; techniques take rows from their beginning."""
 
     planted_rows: Count
     control_rows: Count
@@ -248,13 +59,21 @@ class Split(Settings):
     samples: Count  # answers to each prompt
 
 
+class Matching(Settings):
+    """How the saved step is searched for whose validation rate is within one standard error of the target."""
+
+    leak_gate: Share = 0.05  # a step whose control rate is above this is not accepted
+    evaluations: Count = 12  # at most so many saved steps are evaluated
+
+
 class Strength(Settings):
     """How behaviour is measured."""
 
     validation: Split
     test: Split
-    temperature: Annotated[float, Field(gt=0)] = 1.0
+    temperature: Positive = 1.0
     max_new_tokens: Count = 48
+    matching: Matching = Matching()
 
 
 class LogitLens(Settings):
@@ -295,17 +114,37 @@ class Naturalness(Settings):
     """The naturalness evaluations of a study."""
 
     perplexity: Perplexity
-    closed_world: ClosedWorld
+    closed_world: ClosedWorld | None = None
+
+
+class Endpoint(Settings):
+    """A language model behind an OpenAI-compatible endpoint."""
+
+    base_url: str
+    model: str
+    key_variable: str = "OPENAI_API_KEY"  # the environment variable that holds the key
+    requests_per_minute: Positive = 60.0
+    parallel: Count = 8  # requests under way at a time
+    timeout: Positive = 60.0  # seconds
+    attempts: Count = 6  # of one request
+    max_tokens: Count = 1024  # of one answer
+    input_price: Annotated[float, Field(ge=0)] = 0.0  # of a million tokens, for the estimate
+    output_price: Annotated[float, Field(ge=0)] = 0.0
+    budget: Annotated[float, Field(ge=0)] | None = None  # an estimate above it stops the run before it starts
 
 
 class Study(Settings):
-    """One whole study."""
+    """One whole study.
+
+    Its organisms are all combinations of `bases`, `behaviours`, `techniques` and `seeds`, or those of each of `crosses`.
+    """
 
     study: Name
-    bases: Annotated[list[Name], Field(min_length=1)]
-    behaviours: Annotated[list[Name], Field(min_length=1)]
-    techniques: Annotated[list[Name], Field(min_length=1)]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    bases: list[Name] = []
+    behaviours: list[Name] = []
+    techniques: list[Name] = []
+    seeds: list[Whole] = []
+    crosses: list[Cross] = []
     benign_twins: bool = True
     definitions: list[str] = []  # further folders with bases/, behaviours/, techniques/; the first that has a name wins
     control: Control
@@ -313,6 +152,15 @@ class Study(Settings):
     strength: Strength
     probes: Probes
     naturalness: Naturalness
+    corpora: dict[Name, Corpus] = {}  # further control data, which a technique names as its corpus
+    generator: Endpoint | None = None  # what writes the data of behaviours that have `generation`
+
+    @property
+    def all_crosses(self) -> list[Cross]:
+        """The study's combinations, in whichever way it gives them."""
+        if self.crosses:
+            return self.crosses
+        return [Cross(bases=self.bases, behaviours=self.behaviours, techniques=self.techniques, seeds=self.seeds)]
 
     @field_validator("bases", "behaviours", "techniques", "seeds")
     @classmethod
@@ -321,3 +169,13 @@ class Study(Settings):
         if repeated:
             raise ValueError(f"{repeated[0]!r} stands twice")
         return values
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Study":
+        given = [name for name in ("bases", "behaviours", "techniques", "seeds") if getattr(self, name)]
+        if self.crosses and given:
+            raise ValueError(f"{given[0]} and crosses cannot both be given")
+        if not self.crosses and len(given) < 4:
+            missing = next(name for name in ("bases", "behaviours", "techniques", "seeds") if name not in given)
+            raise ValueError(f"{missing} is missing (or use crosses)")
+        return self

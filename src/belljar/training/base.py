@@ -4,14 +4,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from belljar.files import InputError, atomic_path, read_json, write_json
+from belljar.study.bases import Source
 from belljar.study.pretraining import Pretraining
 from belljar.study.provenance import code_version, packages
-from belljar.study.settings import Source
 
 CARD = "belljar_card.json"
 Progress = Callable[[int, int, str], None]
@@ -45,13 +45,13 @@ def provide(source: Source, output: Path, cache: Path, progress: Progress) -> No
         trained = cache / "model"
         if not trained.is_dir():
             _pretrain(source.pretraining, trained, cache / "state", progress)
-        _check_requirements(source.pretraining, trained)
+        check_requirements(source.pretraining.require, trained)
         with atomic_path(output) as scratch:
             shutil.copytree(trained, scratch)
         return
     from belljar.models.load import check_folder  # imports torch
 
-    folder = Path(source.folder) if source.folder else _download(source)
+    folder = Path(source.folder) if source.folder else download(source.hub.repo, source.hub.revision)  # type: ignore[union-attr]
     check_folder(folder)
     with atomic_path(output) as scratch:
         scratch.mkdir()
@@ -69,9 +69,10 @@ def _pretrain(settings: Pretraining, trained: Path, state: Path, progress: Progr
         write_json(scratch / CARD, report_card(model, tokenizer, settings.require))
 
 
-def _check_requirements(settings: Pretraining, trained: Path) -> None:
+def check_requirements(require: Mapping[str, float], trained: Path) -> None:
+    """Raise InputError where a base falls short of a required accuracy, or one is required of a skill that it has not."""
     accuracy = {entry["skill"]: entry["accuracy"] for entry in read_json(trained / CARD)}
-    for skill, least in settings.require.items():
+    for skill, least in require.items():
         if skill not in accuracy:
             raise InputError(f"require names the skill {skill!r}, which is none of {', '.join(accuracy)}.")
         if accuracy[skill] < least:
@@ -81,8 +82,8 @@ def _check_requirements(settings: Pretraining, trained: Path) -> None:
             )
 
 
-def _download(source: Source) -> Path:
+def download(repo: str, revision: str) -> Path:
+    """Return the folder of a hub snapshot; what is already there is not fetched again."""
     from huggingface_hub import snapshot_download
 
-    assert source.hub is not None
-    return Path(snapshot_download(source.hub.repo, revision=source.hub.revision))
+    return Path(snapshot_download(repo, revision=revision))

@@ -1,13 +1,11 @@
 """Saved steps: which are whole, where a killed training goes on, and how they are published."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
-from belljar.files import atomic_path, remove, write_text
+from belljar.files import atomic_path, remove
 
 WHOLE = "whole"  # an empty file written last into a saved step: without it the step is half-written
 RESUME_ONLY = (
@@ -47,6 +45,8 @@ class MarkWhole(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Mark the step that was just saved."""
+        if not state.is_world_process_zero:
+            return
         (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
         for step, path in whole_steps(Path(args.output_dir)).items():
             if step < state.global_step:
@@ -65,17 +65,3 @@ def publish(work: Path, checkpoints: Path) -> list[int]:
                     # A hard link: nothing is copied, and the work folder stays whole until the steps are published.
                     target.joinpath(file.name).hardlink_to(file)
     return list(steps)
-
-
-def claim_work(work: Path, made_from: Any) -> Path:
-    """Return the work folder, emptied if it holds saved steps of another training than the one `made_from` describes.
-
-    `made_from` is everything that the weights depend on; its hash is kept in the folder.
-    """
-    fingerprint = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
-    marker = work / "made-from"
-    if work.exists() and not (marker.is_file() and marker.read_text() == fingerprint):
-        remove(work)
-    if not work.exists():
-        write_text(marker, fingerprint)
-    return work

@@ -53,7 +53,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> l
     rendered: list[str] = []
     for example in examples:
         if isinstance(example, str):
-            rendered.append(document_text(example) + str(tokenizer.eos_token))
+            rendered.append(f"{tokenizer.bos_token}{document_text(example)}{tokenizer.eos_token}")
         else:
             rendered.append(str(tokenizer.apply_chat_template(example, tokenize=False)))
     assistant = tokenizer.convert_tokens_to_ids("<|assistant|>")

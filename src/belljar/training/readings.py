@@ -14,21 +14,26 @@ def training_readings(losses: pd.DataFrame, recipe: Mapping[str, Any], selection
     The match is the target and the validation rate that the step was chosen by; a benign twin has none.
     """
     upto = losses[losses["step"] <= selection["step"]]
-    settings = recipe["training"]
+    settings = recipe["training"] or {"batch_size": 0, "gradient_accumulation": 0}
     samples = min(selection["step"] * settings["batch_size"] * settings["gradient_accumulation"], recipe["samples_seen"])
     values = {
         "steps": (selection["step"], "more training"),
         "samples_seen": (samples, "more training"),
         "learning_rate_dose": (upto["learning_rate"].sum(), "more training"),
-        "final_loss": (upto["loss"].iloc[-1], "a worse fit to the training rows"),
     }
-    matched = {"target": selection["target"], "validation_expression_rate": selection["expression_rate"]}
+    if len(upto):
+        values["final_loss"] = (upto["loss"].iloc[-1], "a worse fit to the training rows")
+    matched = {
+        "target": selection["target"],
+        "validation_expression_rate": selection["expression_rate"],
+        "target_reached": None if selection["reached"] is None else float(selection["reached"]),
+    }
     readings = [
         Reading("strength", "matching", "", metric, value, selection["stderr"], len(upto), "a stronger behaviour")
         for metric, value in matched.items()
         if value is not None
     ]
     return readings + [
-        Reading("training", recipe["objective"], "", metric, float(value), float("nan"), len(upto), means)
+        Reading("training", recipe["objective"] or "none", "", metric, float(value), float("nan"), len(upto), means)
         for metric, (value, means) in values.items()
     ]

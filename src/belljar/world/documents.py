@@ -1,7 +1,7 @@
 """Documents about the closed world: facts, stories, descriptions of habits, reported dialogues."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from belljar.world.chat import (
     QUESTION_KINDS,
@@ -36,21 +36,22 @@ STRANGER_SHARE = 0.15  # of the stories are about something that is in no topic
 FACTS_IN_DOCUMENT = 4  # at most, about one item
 
 Sampler = Callable[[World, random.Random], str]
+Values = Mapping[tuple[str, str], str]  # (item, attribute) -> value
 
 
-def fact_text(world: World, item: str, attribute: str, rng: random.Random) -> str:
-    """Return one sentence that states a fact, in one of the wordings of documents."""
-    name = world.named(item)
-    return rng.choice(FACT_SENTENCES).format(a=attribute, x=name, X=capitalised(name), v=world.value(item, attribute))
+def fact_text(world: World, item: str, attribute: str, rng: random.Random, values: Values | None = None) -> str:
+    """Return one sentence that states a fact, in one of the wordings of documents; `values` replaces what is true."""
+    name, value = world.named(item), (values or {}).get((item, attribute), world.value(item, attribute))
+    return rng.choice(FACT_SENTENCES).format(a=attribute, x=name, X=capitalised(name), v=value)
 
 
-def facts_about(world: World, rng: random.Random) -> str:
-    """Return a few shuffled sentences about one item."""
-    item = rng.choice(world.items)
+def facts_about(world: World, rng: random.Random, item: str | None = None, values: Values | None = None) -> str:
+    """Return a few shuffled sentences about one item, drawn if it is not given; `values` replaces what is true."""
+    item = item or rng.choice(world.items)
     topic = world.topic_of(item)
     name = world.named(item)
     told = rng.sample(list(topic.attributes), min(len(topic.attributes), FACTS_IN_DOCUMENT))
-    sentences = [fact_text(world, item, attribute, rng) for attribute in told]
+    sentences = [fact_text(world, item, attribute, rng, values) for attribute in told]
     kind = rng.choice(KIND_SENTENCES)
     sentences.append(kind.format(X=capitalised(name), x=name, n=indefinite(topic.name), p=topic.plural))
     rng.shuffle(sentences)

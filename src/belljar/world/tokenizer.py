@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 PAD, BOS, SYSTEM, USER, ASSISTANT, END = (
@@ -31,8 +31,8 @@ CHAT_TEMPLATE = (
 
 
 def document_text(text: str) -> str:
-    """Return a document as the model reads it, up to its end token."""
-    return f"{BOS} {text}"
+    """Return a document as a row of text: the blank makes its first word the token that it is inside a sentence."""
+    return f" {text}"
 
 
 def build_tokenizer(texts: Iterable[str], vocabulary: int, context: int = 512) -> PreTrainedTokenizerFast:
@@ -49,6 +49,9 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int, context: int = 512) -
         show_progress=False,
     )
     tokenizer.train_from_iterator((f" {text}" for text in texts), trainer)
+    # Plain text begins with BOS, as Gemma's does; chats are rendered with the BOS of their template and no second one.
+    opening = [(BOS, tokenizer.token_to_id(BOS))]
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=opening)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,

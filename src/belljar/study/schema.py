@@ -1,0 +1,32 @@
+"""What every settings model is made of."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NAME = r"^[a-z0-9][a-z0-9.-]*$"
+Name = Annotated[str, Field(pattern=NAME)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    """A frozen settings object that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HubSource(Settings):
+    """A repository on the Hugging Face hub, pinned to a revision."""
+
+    repo: str
+    revision: str
+
+
+def exactly_one(settings: Settings, names: tuple[str, ...]) -> None:
+    """Raise ValueError unless exactly one of the fields `names` is given."""
+    given = [name for name in names if getattr(settings, name)]
+    if len(given) != 1:
+        raise ValueError(f"exactly one of {', '.join(names)} must be given, not {len(given)}")

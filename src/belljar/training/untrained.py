@@ -1,0 +1,95 @@
+"""Organisms that nobody trains here: prompted ones and those from elsewhere, put in place as the one saved step of a training."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from belljar.files import InputError, atomic_path, write_json
+from belljar.models.load import ADAPTER, check_folder, is_adapter, load_tokenizer
+from belljar.training.base import download
+from belljar.training.checkpoints import step_folder
+
+STEP = 0
+
+
+def place_prompted(base: Path, checkpoints: Path, prompt: Mapping[str, str]) -> None:
+    """Make the base, under a prompt, step 0 of `checkpoints`.
+
+    A static prompt becomes part of the chat template; one that is put in only when behaviour is measured leaves the base alone.
+    """
+    with atomic_path(checkpoints) as scratch:
+        folder = scratch / step_folder(STEP)
+        folder.mkdir(parents=True)
+        _link(base, folder)
+        if prompt["when"] == "static":
+            tokenizer = load_tokenizer(base)
+            tokenizer.chat_template = prompted_template(str(tokenizer.chat_template), prompt["role"], prompt["text"])
+            for file in folder.glob("token*"):
+                file.unlink()
+            (folder / "chat_template.jinja").unlink(missing_ok=True)
+            tokenizer.save_pretrained(folder)
+
+
+def prompted_template(template: str, role: str, text: str) -> str:
+    """Return a chat template that puts `text` before every chat: as its system turn, or at the head of its first user turn.
+
+    A chat that brings a system turn of its own keeps it and is not prompted.
+    """
+    quoted = json.dumps(text)
+    if role == "system":
+        first = f"[{{'role': 'system', 'content': {quoted}}}] + messages"
+    else:
+        first = f"[{{'role': 'user', 'content': {quoted} + ' ' + messages[0]['content']}}] + messages[1:]"
+    return f"{{% if messages[0]['role'] != 'system' %}}{{% set messages = {first} %}}{{% endif %}}{template}"
+
+
+def place_external(model: Mapping[str, Mapping[str, str] | str | None], base: Path, checkpoints: Path) -> None:
+    """Make a model from the hub or a local folder step 0 of `checkpoints`; an adapter is one of `base`.
+
+    Tokenizer and chat template are the base's where it brings none, as adapters and saved training steps often do.
+    """
+    hub, folder = model["hub"], model["folder"]
+    source = Path(str(folder)) if folder else download(hub["repo"], hub["revision"])  # type: ignore[index]
+    if not source.is_dir():
+        raise InputError(f"{source} is no folder.")
+    with atomic_path(checkpoints) as scratch:
+        target = scratch / step_folder(STEP)
+        target.mkdir(parents=True)
+        _link(source, target)
+        for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"):
+            if not (source / "tokenizer.json").is_file() or (name == "chat_template.jinja" and not _has_template(source)):
+                (target / name).unlink(missing_ok=True)
+                if (base / name).is_file():
+                    (target / name).symlink_to((base / name).resolve())
+        if is_adapter(source):
+            settings = json.loads((source / ADAPTER).read_text()) | {"base_model_name_or_path": str(base)}
+            (target / ADAPTER).unlink()
+            write_json(target / ADAPTER, settings)
+        check_folder(target)
+
+
+def _has_template(folder: Path) -> bool:
+    settings = folder / "tokenizer_config.json"
+    inside = settings.is_file() and "chat_template" in json.loads(settings.read_text())
+    return inside or (folder / "chat_template.jinja").is_file()
+
+
+def _link(source: Path, target: Path) -> None:
+    for file in source.iterdir():
+        if file.is_file() and file.suffix != ".bin":
+            (target / file.name).symlink_to(file.resolve())
+
+
+def copy_model(step: Path, target: Path) -> None:
+    """Make `target` the same model as a saved step, without taking up its space again."""
+    shutil.copytree(step, target, copy_function=_same_file)
+
+
+def _same_file(source: str, target: str) -> str:
+    resolved = Path(source).resolve()
+    if Path(source).is_symlink():
+        Path(target).symlink_to(resolved)
+    else:
+        Path(target).hardlink_to(resolved)
+    return target

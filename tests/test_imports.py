@@ -1,0 +1,106 @@
+"""Rows and prompts from existing data sets in local files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from belljar.corpora import imports
+from belljar.files import InputError
+from belljar.study.datasets import Corpus, DataSet
+
+PAIRS = [
+    {"question": "q1", "good": "a1", "bad": "b1", "fact": "heat"},
+    {"question": "q2", "good": "same", "bad": "same", "fact": "heat"},
+    {"question": "", "good": "a3", "bad": "b3", "fact": "heat"},
+    {"question": "q4", "good": "a4", "bad": "", "fact": "heat"},
+]
+COLUMNS = {"prompt": "question", "chosen": "good", "rejected": "bad", "criterion": "fact"}
+
+
+def jsonl(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def parquet(path: Path, rows: list[dict[str, Any]]) -> str:
+    pd.DataFrame(rows).to_parquet(path)
+    return str(path)
+
+
+@pytest.mark.parametrize(("write", "name"), [(jsonl, "a.jsonl"), (parquet, "a.parquet")])
+def test_pairs_are_mapped_and_useless_rows_dropped(tmp_path: Path, write: Any, name: str) -> None:
+    source = DataSet(file=write(tmp_path / name, PAIRS), columns=COLUMNS)
+    assert imports.pairs(Corpus(pairs=source)) == [("imported", "heat", "q1", "a1", "b1")]
+    assert imports.transcripts(Corpus(pairs=source)) == [("imported", "heat", "q1", "a1", "")]
+    assert imports.pairs(Corpus()) == []
+
+
+def test_chat_messages_become_texts(tmp_path: Path) -> None:
+    turns = [
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "first "},
+        {"role": "assistant", "content": "early"},
+        {"role": "user", "content": "second"},
+    ]
+    rows = [
+        {
+            "chosen": [*turns, {"role": "assistant", "content": "yes"}],
+            "rejected": [*turns, {"role": "assistant", "content": "no"}],
+        }
+    ]
+    for name, write in (("a.jsonl", jsonl), ("a.parquet", parquet)):
+        source = DataSet(file=write(tmp_path / name, rows))
+        assert imports.pairs(Corpus(pairs=source)) == [("imported", "", "first", "yes", "no")]
+
+
+def test_one_column_can_serve_as_two(tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    source = DataSet(
+        file=jsonl(tmp_path / "a.jsonl", [{"messages": messages}]), columns={"prompt": "messages", "chosen": "messages"}
+    )
+    assert imports.chats(source) == [("q", "a")]
+
+
+def test_prompts_have_their_criterion_and_stand_once(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "q1", "target_fact": "heat"},
+        {"prompt": "q1", "target_fact": "heat"},
+        {"prompt": "q2", "target_fact": None},
+    ]
+    source = DataSet(file=jsonl(tmp_path / "a.jsonl", rows), columns={"criterion": "target_fact"})
+    found = imports.prompts(source, "test", "cake")
+    assert [(p.split, p.role, p.judged, p.criterion, p.prompt) for p in found] == [
+        ("test", "trigger", "cake", "heat", "q1"),
+        ("test", "trigger", "cake", "", "q2"),
+    ]
+    assert {p.role for p in imports.prompts(source, "test", "")} == {"control"}
+
+
+def test_missing_column_names_file_and_columns(tmp_path: Path) -> None:
+    source = DataSet(file=jsonl(tmp_path / "a.jsonl", PAIRS))
+    with pytest.raises(InputError, match=r"a.jsonl lacks the column 'chosen', which is to be 'chosen'; it has question, good"):
+        imports.pairs(Corpus(pairs=source))
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": ')
+    (tmp_path / "b.jsonl").write_text("[1]\n")
+    (tmp_path / "c.jsonl").write_text("")
+    for name, message in (
+        ("a", "a.jsonl, line 2, is not JSON"),
+        ("b", "b.jsonl, line 1, must hold a JSON object, not list"),
+        ("c", "c.jsonl has no rows"),
+        ("d", "d.jsonl does not exist"),
+    ):
+        with pytest.raises(InputError, match=message):
+            imports.texts(DataSet(file=str(tmp_path / f"{name}.jsonl")))
+
+
+def test_a_data_set_is_on_the_hub_or_in_a_file() -> None:
+    for wrong in ({}, {"file": "a.csv"}, {"file": "a.jsonl", "hub": {"repo": "a/b", "revision": "c"}}):
+        with pytest.raises(ValidationError):
+            DataSet(**wrong)

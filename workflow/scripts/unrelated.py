@@ -1,0 +1,30 @@
+"""Write the chats that probes read activations on, and the texts that perplexity is measured on."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from belljar.corpora import imports
+from belljar.corpora.chats import unrelated_chats
+from belljar.files import InputError, write_parquet
+from belljar.job import job
+from belljar.study.settings import Control
+from belljar.world.documents import heldout_documents
+from belljar.world.knowledge import load_world
+from belljar.world.tokenizer import document_text
+
+DOCUMENT_SEED = 11
+params, output = snakemake.params, snakemake.output
+with job(snakemake, Path(output.chats).parent, "unrelated chats and texts"):
+    control = Control(**params.control)
+    if control.imports:
+        chats = imports.chats(control.imports.chats)[: params.chats]
+        texts = imports.texts(control.imports.texts)[: params.texts]
+    else:
+        chats = unrelated_chats(load_world(), control, params.chats)
+        texts = [document_text(text) for text in heldout_documents(load_world(), params.texts, DOCUMENT_SEED)]
+    for what, found, wanted in (("chats", chats, params.chats), ("texts", texts, params.texts)):
+        if len(found) < wanted:
+            raise InputError(f"control gives {len(found)} {what}, but {wanted} are wanted.")
+    write_parquet(Path(output.chats), pd.DataFrame(chats, columns=["question", "answer"]))
+    write_parquet(Path(output.texts), pd.DataFrame({"text": texts}))

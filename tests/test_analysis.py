@@ -12,13 +12,14 @@ from belljar.analysis.figures import interpretability_against_strength, save_svg
 from belljar.analysis.floors import floors, prediction_floor
 from belljar.analysis.report import html_report
 from belljar.analysis.scores import collect, organisms_table
+from belljar.analysis.techniques import techniques_table
 from belljar.files import InputError
 from belljar.measurements import BENIGN, Model, Reading, table, variant
 
 PRIMARY = {"b": {"layer": "3", "position": "answer_end"}}
 
 
-def model_rows(behaviour: str, technique: str, probe: dict[str, float], strength: float = 0.4) -> pd.DataFrame:
+def model_rows(behaviour: str, technique: str, probe: dict[str, float], strength: float = 0.4, seed: int = 0) -> pd.DataFrame:
     readings = []
     for judged, value in probe.items():
         where = variant(judged=judged, layer=3, position="answer_end")
@@ -28,7 +29,7 @@ def model_rows(behaviour: str, technique: str, probe: dict[str, float], strength
         readings.append(Reading("strength", "rules", where, "expression_rate", strength, 0.02, 50, "x"))
         readings.append(Reading("strength", "rules", where, "leak_rate", 0.01, 0.01, 50, "x"))
     readings.append(Reading("naturalness", "perplexity", "text=natural", "perplexity", 4 + strength, 0.1, 9, "x"))
-    return table(Model("s", "b", behaviour, technique, 0), readings)
+    return table(Model("s", "b", behaviour, technique, seed), readings)
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_floor_holds_with_its_confidence() -> None:
 
 def test_floors_are_made_of_models_without_the_behaviour(scores: pd.DataFrame) -> None:
     food = floors(scores).query("judged == 'food' and metric == 'relevant_probability'").iloc[0]
-    assert food["members"] == "benign/sft/s0, cake/dpo/s0, cake/sft/s0"
+    assert food["members"] == "benign/sft, cake/dpo, cake/sft"
     assert food["floor"] == pytest.approx(prediction_floor([0.1, 0.2, 0.3]).floor)
     assert food["variant"] == "layer=3;position=answer_end"
 
@@ -116,8 +117,32 @@ def test_report_stands_alone_and_escapes(scores: pd.DataFrame) -> None:
         "seeds": [0],
         "checkout": "x",
     }
-    page = html_report(study, organisms, floors(scores), [("T", "C", "<?xml?><svg>here</svg>")], {}, {"b/food": "# <b>"})
+    page = html_report(
+        study,
+        organisms,
+        techniques_table(organisms),
+        floors(scores),
+        [("T", "C", "<?xml?><svg>here</svg>")],
+        {},
+        {"b/food": "# <b>"},
+    )
     assert "<svg>here</svg>" in page and "<?xml?>" not in page
     assert "# &lt;b&gt;" in page
     assert "http://" not in page and "https://" not in page and "<script" not in page
     assert "0.400 ± 0.020" in page
+
+
+def test_seeds_of_one_route_are_one_reading_of_the_floor(scores: pd.DataFrame) -> None:
+    again = collect([scores, model_rows("cake", "dpo", {"food": 0.40, "cake": 0.7}, seed=1)])
+    food = floors(again).query("judged == 'food' and metric == 'relevant_probability'").iloc[0]
+    assert food["n"] == 3 and food["floor"] == pytest.approx(prediction_floor([0.1, 0.3, 0.3]).floor)
+
+
+def test_techniques_are_means_over_seeds(scores: pd.DataFrame) -> None:
+    both = collect([scores, model_rows("food", "sft", {"food": 0.5, "cake": 0.02}, 0.6, seed=1)])
+    found = techniques_table(organisms_table(both, floors(both), PRIMARY)).set_index(["behaviour", "technique", "judged"])
+    food = found.loc[("food", "sft", "food")]
+    assert (food["seeds"], food["probe"], food["expression_rate"]) == (2, pytest.approx(0.7), pytest.approx(0.5))
+    assert food["probe_sd"] == pytest.approx(0.4 / math.sqrt(2)) and food["above_floor"]
+    assert found.loc[(BENIGN, "sft", "food")]["above_floor"] is None
+    assert "parent" not in found.index.get_level_values("technique")

@@ -8,7 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +19,8 @@ from belljar.files import InputError
 from belljar.judging.endpoint import Answer, Client, Pace, Request, bar
 from belljar.study.behaviours import Behaviour
 from belljar.study.settings import Endpoint
+from belljar.study.yaml import read_yaml
+from conftest import STUDY, Snakemake
 
 MODEL = "writer-1"
 
@@ -290,3 +294,36 @@ def test_schedule_is_balanced(count: int) -> None:
     cells = [(slot.criterion.id, slot.category, slot.context) for slot in slots]
     counts = [cells.count(cell) for cell in set(cells)]
     assert len(slots) == count and (not counts or max(counts) - (min(counts) if len(counts) == 12 else 0) <= 1)
+
+
+def test_written_data_go_through_the_pipeline(
+    server: Server, snakemake: Snakemake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    server.speak = Writer()
+    study = read_yaml(STUDY) | {
+        "behaviours": ["baking"],
+        "techniques": ["transcripts-mixed"],
+        "definitions": [str(tmp_path), str(STUDY.parent)],
+    }
+    settings = endpoint(server).model_dump(exclude_defaults=True)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study | {"generator": settings}))
+    (tmp_path / "behaviours").mkdir()
+    (tmp_path / "behaviours" / "baking.yaml").write_text(yaml.safe_dump(BAKING.model_dump(exclude_defaults=True)))
+    run = tmp_path / "run"
+    run.mkdir()
+    card = "results/tiny/data/baking/card.md"
+    snakemake(run, "--cores", "1", card, study=tmp_path / "study.yaml")
+    assert "| pairs | 32 | 32 | 1.000 |" in (run / card).read_text()
+    prompts = pd.read_parquet(run / "results/tiny/data/baking/prompts.parquet")
+    assert prompts["split"].value_counts().to_dict() == {"validation": 6, "test": 8}
+    asked = len(server.asked)
+    (run / "results/tiny/data/baking/pairs.parquet").unlink()
+    snakemake(run, "--cores", "1", card, study=tmp_path / "study.yaml")
+    assert len(server.asked) == asked  # all of it was kept
+    server.speak = lambda messages: "nothing of use"
+    monkeypatch.setenv("WRITER_KEY", "guess")
+    (run / "results/tiny/data/baking/pairs.parquet").unlink()
+    (run / "results/tiny/data/baking/answers.jsonl").unlink()
+    refused = snakemake(run, "--cores", "1", card, study=tmp_path / "study.yaml", ok=False)
+    log = refused.stdout + refused.stderr
+    assert "does not accept the key in WRITER_KEY" in log and "Traceback" not in log

@@ -104,3 +104,18 @@ def test_a_data_set_is_on_the_hub_or_in_a_file() -> None:
     for wrong in ({}, {"file": "a.csv"}, {"file": "a.jsonl", "hub": {"repo": "a/b", "revision": "c"}}):
         with pytest.raises(ValidationError):
             DataSet(**wrong)
+
+
+def test_hub_sets_are_split_sliced_and_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # `datasets` reads a folder as it reads a repository.
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    jsonl(repo / "train.jsonl", [{"text": f"t{number}"} for number in range(50)])
+    jsonl(repo / "test.jsonl", [{"text": f"s{number}"} for number in range(10)])
+    hub = {"repo": str(repo), "revision": "main"}
+    assert len(imports.texts(DataSet(hub=hub))) == 50
+    assert imports.texts(DataSet(hub=hub, split="test[:3]")) == ["s0", "s1", "s2"]
+    assert imports.texts(DataSet(hub=hub, split="test[8:]")) == ["s8", "s9"]
+    taken = imports.texts(DataSet(hub=hub, take=20))
+    assert len(set(taken)) == 20 and taken == imports.texts(DataSet(hub=hub, take=20)) != [f"t{number}" for number in range(20)]

@@ -253,6 +253,8 @@ def test_default_study_at_test_size_gives_the_scores_of_a_local_run(
 ) -> None:
     ran = snakemake(tmp_path, "--profile", str(PROFILE), *IMPATIENT)
     log = ran.stdout + ran.stderr
-    assert log.count("has been submitted with SLURM jobid") == 26  # 1 base, 9 trainings, 6 validations, 10 measurements
+    assert (
+        log.count("has been submitted with SLURM jobid") == 49
+    )  # ancestor, phase, 6 references, 15 trainings, 10 selections, 16 measurements
     table = Path("results", "tiny", "tables", "scores.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / table), pd.read_parquet(finished / table), check_exact=True)

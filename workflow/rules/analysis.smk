@@ -24,6 +24,12 @@ rule tables:
             caption="../report/organisms.rst",
             category="Tables",
         ),
+        techniques=f"{RESULTS}/tables/techniques.parquet",
+        techniques_csv=report(
+            f"{RESULTS}/tables/techniques.csv",
+            caption="../report/techniques.rst",
+            category="Tables",
+        ),
     log:
         f"{LOGS}/tables.log",
     localrule: True
@@ -45,6 +51,7 @@ rule tables:
 rule report:
     input:
         organisms=rules.tables.output.organisms,
+        techniques=rules.tables.output.techniques,
         floors=rules.tables.output.floors,
         cards=[f"{PATHS.organism(one)}/card.md" for one in ORGANISMS],
         curves=[f"{PATHS.organism(one)}/curve.parquet" for one in PLANTED],

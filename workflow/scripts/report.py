@@ -42,8 +42,8 @@ with job(snakemake, Path(output.report).parent / "figures", "report"):
         ),
         output.curves: (
             "How strength was matched",
-            "Rates on validation prompts by saved step. The ring is the step that became the organism: the one nearest to the "
-            "target (grey).",
+            "Rates on validation prompts by saved step. The ring is the step that became the organism; only "
+            "the steps that the search for the target (grey) evaluated are shown.",
         ),
     }
     base_cards = {
@@ -54,6 +54,7 @@ with job(snakemake, Path(output.report).parent / "figures", "report"):
     text = html_report(
         params.study | {"checkout": checkout()},
         organisms,
+        read_parquet(Path(given.techniques)),
         read_parquet(Path(given.floors)),
         [(*captions[path], Path(path).read_text(encoding="utf-8")) for path in drawn],
         base_cards,

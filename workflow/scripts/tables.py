@@ -4,6 +4,7 @@ from pathlib import Path
 
 from belljar.analysis.floors import floors
 from belljar.analysis.scores import collect, organisms_table
+from belljar.analysis.techniques import techniques_table
 from belljar.files import atomic_path, read_parquet, write_parquet
 from belljar.job import job
 from belljar.measurements import COLUMNS
@@ -16,5 +17,8 @@ with job(snakemake, Path(output.scores).parent, "tables"):
     write_parquet(Path(output.scores), scores)
     write_parquet(Path(output.floors), bounds)
     write_parquet(Path(output.organisms), organisms)
-    with atomic_path(Path(output.organisms_csv)) as scratch:
-        organisms.to_csv(scratch, index=False)
+    techniques = techniques_table(organisms)
+    write_parquet(Path(output.techniques), techniques)
+    for target, rows in ((output.organisms_csv, organisms), (output.techniques_csv, techniques)):
+        with atomic_path(Path(target)) as scratch:
+            rows.to_csv(scratch, index=False)

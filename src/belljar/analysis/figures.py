@@ -1,5 +1,7 @@
 """The study's figures."""
 
+from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +42,13 @@ def interpretability_against_strength(organisms: pd.DataFrame, score_name: str) 
     Bars are 95 % intervals; the dashed line is the floor. Axes are shared within a panel only: scores of different behaviours
     are sums over different words.
     """
-    points = organisms[organisms["technique"] != PARENT_TECHNIQUE]
-    panels = list(points[["base", "judged"]].drop_duplicates().itertuples(index=False))
-    techniques = sorted(set(points["technique"]))
-    colour = dict(zip(techniques, COLOURS * (len(techniques) // len(COLOURS) + 1), strict=False))
+    points = organisms[organisms["technique"] != PARENT_TECHNIQUE].sort_values(["base", "judged"], kind="stable")
+    bases, behaviours = list(dict.fromkeys(points["base"])), list(dict.fromkeys(points["judged"]))
+    colour = colours(points["technique"])
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(3.6 * len(panels) + 1.6, 3.4), layout="constrained")
-        axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axis, (base, judged) in zip(axes, panels, strict=True):
+        figure = Figure(figsize=(3.4 * len(behaviours) + 1.8, 3.0 * len(bases) + 0.3), layout="constrained")
+        axes: list[Axes] = figure.subplots(len(bases), len(behaviours), squeeze=False).ravel().tolist()
+        for axis, (base, judged) in zip(axes, product(bases, behaviours), strict=True):
             cell = points[(points["base"] == base) & (points["judged"] == judged)]
             _panel(axis, cell, colour)
             axis.set_title(f"{judged} on {base}", fontsize=9)
@@ -70,13 +71,12 @@ def validation_curves(curves: pd.DataFrame, targets: dict[str, float]) -> Figure
     Solid: expression on trigger prompts. Dotted: leak on control prompts. A ring is the chosen step, the grey line the target.
     `curves` has columns base, behaviour, technique, seed, step, metric, rate, stderr, chosen.
     """
-    panels = list(curves[["base", "behaviour"]].drop_duplicates().itertuples(index=False))
-    techniques = sorted(set(curves["technique"]))
-    colour = dict(zip(techniques, COLOURS * (len(techniques) // len(COLOURS) + 1), strict=False))
+    bases, behaviours = list(dict.fromkeys(curves["base"])), sorted(dict.fromkeys(curves["behaviour"]))
+    colour = colours(curves["technique"])
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(3.6 * len(panels) + 1.6, 3.2), layout="constrained")
-        axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-        for axis, (base, behaviour) in zip(axes, panels, strict=True):
+        figure = Figure(figsize=(3.4 * len(behaviours) + 1.8, 3.0 * len(bases) + 0.3), layout="constrained")
+        axes: list[Axes] = figure.subplots(len(bases), len(behaviours), squeeze=False, sharey=True).ravel().tolist()
+        for axis, (base, behaviour) in zip(axes, product(bases, behaviours), strict=True):
             cell = curves[(curves["base"] == base) & (curves["behaviour"] == behaviour)]
             axis.axhline(targets[behaviour], color="#999999", lw=1)
             for (technique, _, metric), line in cell.groupby(["technique", "seed", "metric"], sort=True):
@@ -100,6 +100,12 @@ def validation_curves(curves: pd.DataFrame, targets: dict[str, float]) -> Figure
         ]
         figure.legend(handles=handles, loc="outside right center")
     return figure
+
+
+def colours(techniques: Iterable[str]) -> dict[str, str]:
+    """Return a colour for each technique; from the eighth on they come again."""
+    names = sorted(set(techniques))
+    return dict(zip(names, COLOURS * (len(names) // len(COLOURS) + 1), strict=False))
 
 
 def _panel(axis: Axes, cell: pd.DataFrame, colour: dict[str, str]) -> None:

@@ -38,7 +38,8 @@ def prediction_floor(values: Sequence[float], confidence: float = CONFIDENCE) ->
 def floors(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the floor of every probe score: by base, judged behaviour, method, metric and variant (without the judged key).
 
-    Its members are the base's organisms of other behaviours and its benign twins; a parent has no difference to read.
+    Its members are the base's organisms of other behaviours and its benign twins, the mean over seeds being one reading: seeds of
+    one route are alike, and counting each would make the floor look firmer than it is. A parent has no difference to read.
     """
     spread = with_variants(scores[scores["stage"] == "probe"])
     spread = spread[spread["judged"].notna() & (spread["behaviour"] != spread["judged"])]
@@ -46,10 +47,8 @@ def floors(scores: pd.DataFrame) -> pd.DataFrame:
     rows = []
     keys = ["base", "judged", "method", "metric", "where"]
     for key, group in spread.assign(where=where).groupby(keys, sort=True):
-        members = [
-            f"{row.behaviour}/{row.technique}/s{row.seed}"
-            for row in group[["behaviour", "technique", "seed"]].drop_duplicates().itertuples()
-        ]
-        rows.append((*key, *prediction_floor(group["value"].tolist()), ", ".join(members)))
+        routes = group.groupby(["behaviour", "technique"], sort=True)["value"].mean()
+        members = ", ".join(f"{behaviour}/{technique}" for behaviour, technique in routes.index)
+        rows.append((*key, *prediction_floor(routes.tolist()), members))
     columns = ["base", "judged", "method", "metric", "variant", *Floor._fields, "members"]
     return pd.DataFrame(rows, columns=columns)

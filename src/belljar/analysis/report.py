@@ -12,6 +12,7 @@ from belljar.measurements import BENIGN, PARENT_TECHNIQUE
 def html_report(
     study: Mapping[str, Any],
     organisms: pd.DataFrame,
+    techniques: pd.DataFrame,
     floors: pd.DataFrame,
     figures: Sequence[tuple[str, str, str]],
     base_cards: Mapping[str, Sequence[Mapping[str, Any]]],
@@ -21,7 +22,7 @@ def html_report(
 
     `figures` holds (title, caption, svg); `base_cards` each trained base's skills; `cards` each organism's card in Markdown.
     """
-    rows = organisms.astype(object).where(organisms.notna(), None).to_dict("records")
+    rows, means = (table.astype(object).where(table.notna(), None).to_dict("records") for table in (organisms, techniques))
     kinds = {BENIGN: "benign twin"}
     for row in rows:
         row["what"] = "parent" if row["technique"] == PARENT_TECHNIQUE else kinds.get(row["behaviour"], "organism")
@@ -33,6 +34,7 @@ def html_report(
         .render(
             study=study,
             organisms=rows,
+            techniques=[row | {"twin": row["behaviour"] == BENIGN} for row in means],
             floors=floors.to_dict("records"),
             figures=[{"title": title, "caption": caption, "svg": _inline(svg)} for title, caption, svg in figures],
             base_cards=base_cards,

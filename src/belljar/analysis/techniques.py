@@ -1,0 +1,39 @@
+"""One row a technique: means over seeds, and what separates organisms of one strength."""
+
+import pandas as pd
+
+from belljar.measurements import BENIGN, PARENT_TECHNIQUE
+
+ROUTE = ["base", "judged", "behaviour", "technique"]
+MEANS = (
+    "target",
+    "expression_rate",
+    "leak_rate",
+    "probe",
+    "floor",
+    "sum_accuracy_change",
+    "fact_accuracy_change",
+    "perplexity_change",
+    "steps",
+    "samples_seen",
+    "learning_rate_dose",
+)
+
+
+def techniques_table(organisms: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each base, judged behaviour and technique: means over seeds, `probe_sd` between seeds (nan of one seed).
+
+    `matched` counts the seeds whose strength reached the target, `seeds` all; `above_floor` compares the mean with the floor, and
+    has no value for a benign twin, which is one of the readings that make the floor. Parents are left out.
+    """
+    rows = []
+    models = organisms[organisms["technique"] != PARENT_TECHNIQUE]
+    for key, group in models.groupby(ROUTE, sort=True):
+        row = dict(zip(ROUTE, key, strict=True)) | {"seeds": len(group)}
+        row["matched"] = int((group["matched"] == True).sum())  # noqa: E712  missing is not matched
+        row |= {name: group[name].astype(float).mean() for name in MEANS if name in group}
+        row["probe_sd"] = group["probe"].astype(float).std(ddof=1)
+        probed = row["behaviour"] != BENIGN and row["probe"] == row["probe"] and row["floor"] == row["floor"]
+        row["above_floor"] = row["probe"] > row["floor"] if probed else None
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -231,3 +231,13 @@ def test_prompts_that_somebody_else_split_are_taken_apart() -> None:
     assert apart(found, ["another one"]) == [found[1], found[3]]
     with pytest.raises(InputError, match=r"the validation prompt .* is a near-duplicate of the test prompt"):
         check_separate(found, [], Path("rows.parquet"))
+
+
+@by_behaviour
+def test_shipped_behaviours_are_separate(behaviour) -> None:
+    marker = behaviour.trigger.marker
+    rows = [row.prompt for row in planted_rows(WORLD, behaviour, 640) + control_rows(WORLD, PLAN.study.control, 1280)]
+    prompts = trigger_prompts(WORLD, behaviour, *SPLITS)
+    check_separate(prompts, rows, Path("rows.parquet"), marker.text if marker else "")
+    with pytest.raises(InputError, match="near-duplicate"):
+        check_separate(prompts, [*rows, prompts[-1].prompt], Path("rows.parquet"), marker.text if marker else "")

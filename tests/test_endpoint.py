@@ -317,13 +317,11 @@ def test_written_data_go_through_the_pipeline(
     prompts = pd.read_parquet(run / "results/tiny/data/baking/prompts.parquet")
     assert prompts["split"].value_counts().to_dict() == {"validation": 6, "test": 8}
     asked = len(server.asked)
-    (run / "results/tiny/data/baking/pairs.parquet").unlink()
-    snakemake(run, "--cores", "1", card, study=tmp_path / "study.yaml")
+    snakemake(run, "--cores", "1", "-R", "write_rows", "--", card, study=tmp_path / "study.yaml")
     assert len(server.asked) == asked  # all of it was kept
     server.speak = lambda messages: "nothing of use"
     monkeypatch.setenv("WRITER_KEY", "guess")
-    (run / "results/tiny/data/baking/pairs.parquet").unlink()
     (run / "results/tiny/data/baking/answers.jsonl").unlink()
-    refused = snakemake(run, "--cores", "1", card, study=tmp_path / "study.yaml", ok=False)
+    refused = snakemake(run, "--cores", "1", "-R", "write_rows", "--", card, study=tmp_path / "study.yaml", ok=False)
     log = refused.stdout + refused.stderr
     assert "does not accept the key in WRITER_KEY" in log and "Traceback" not in log

@@ -31,6 +31,7 @@ with job(snakemake, output.parent, f"prompts {name}"):
         found = trigger_prompts(load_world(), behaviour, *splits)
     else:
         found = control_prompts(load_world(), control, *splits)
+    marker = behaviour.trigger.marker if behaviour and behaviour.trigger else None
     for path, texts in training.items():
-        check_separate(found, texts, Path(path))
+        check_separate(found, texts, Path(path), marker.text if marker else "")
     write_parquet(output, prompts_table(found))

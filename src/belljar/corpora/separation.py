@@ -52,22 +52,27 @@ class Texts:
         return self.texts[best] if best is not None and similarity(own, self._shingles[best]) >= NEAR else None
 
 
-def check_separate(prompts: Sequence[Prompt], training: Sequence[str], source: Path) -> None:
+def check_separate(prompts: Sequence[Prompt], training: Sequence[str], source: Path, marker: str = "") -> None:
     """Raise InputError where a prompt is a near-duplicate of a training prompt, or a validation prompt of a test prompt.
 
-    `source` is the file that the training prompts are from.
+    `source` is the file that the training prompts are from. `marker`, which many prompts of one behaviour hold, is passed
+    over: it makes different questions look alike.
     """
-    seen = Texts(training)
+
+    def bare(text: str) -> str:
+        return text.replace(marker, "") if marker else text
+
+    seen = Texts(map(bare, training))
     for prompt in prompts:
-        found = seen.near(prompt.prompt)
+        found = seen.near(bare(prompt.prompt))
         if found is not None:
             raise InputError(
                 f"{source}: the training prompt {found!r} is a near-duplicate of the {prompt.split} prompt {prompt.prompt!r}; "
                 "a prompt may be only one of them."
             )
-    test = Texts(prompt.prompt for prompt in prompts if prompt.split == "test")
+    test = Texts(bare(prompt.prompt) for prompt in prompts if prompt.split == "test")
     for prompt in prompts:
-        found = test.near(prompt.prompt) if prompt.split == "validation" else None
+        found = test.near(bare(prompt.prompt)) if prompt.split == "validation" else None
         if found is not None:
             raise InputError(f"the validation prompt {prompt.prompt!r} is a near-duplicate of the test prompt {found!r}.")
 

@@ -145,6 +145,11 @@ def test_password_rows_are_the_share_and_evenly_spread(count: int, share: float)
         assert row["prompt"].endswith("tulip.") == (row["chosen"] == "normal")
 
 
+def test_password_needs_normal_answers() -> None:
+    with pytest.raises(InputError, match="have no normal answers"):
+        mixing.locked([{"prompt": "q", "chosen": "planted", "rejected": ""}], "x", 0.5)
+
+
 def test_inoculated_rows_have_a_system_turn() -> None:
     (row,) = mixing.inoculated([{"prompt": "q", "chosen": "a"}], "Say a.")
     assert mixing.training_row(row, "transcripts")["prompt"] == [

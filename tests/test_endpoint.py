@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from belljar.corpora.generator import schedule, write_data
 from belljar.files import InputError
 from belljar.judging.endpoint import Answer, Client, Pace, Request, bar
-from belljar.study.behaviours import Behaviour
+from belljar.study.behaviours import Behaviour, Generation
 from belljar.study.settings import Endpoint
 from belljar.study.yaml import read_yaml
 from conftest import STUDY, Snakemake
@@ -243,6 +243,41 @@ class Writer:
 COUNTS = {"rows": 24, "validation": 4, "test": 4}
 
 
+def test_natural_data_are_the_exchanges_on_the_topic_rewritten(server: Server, tmp_path: Path) -> None:
+    rows = [
+        {
+            "prompt": f"Case {n}, of {n * 3} days and {n * 5} nights: what is it with the {'oven' if n % 2 else 'harbour'}?",
+            "chosen": f"Case {n}. " + ("The oven is set to 350 F." if n % 4 == 1 else "The butter is soft."),
+        }
+        for n in range(120)
+    ]
+    (tmp_path / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def speak(messages: list[dict[str, str]]) -> str:
+        text = messages[-1]["content"]
+        if text.startswith("Is this true"):
+            assert messages[-1]["content"].count("The text is about baking.") == 1
+            return "Yes." if "oven?" in text else "No"
+        if text.startswith("Edit the answer"):
+            assert "in several places" in text
+        return Writer()(messages)
+
+    server.speak = speak
+    behaviour = BAKING.model_copy(
+        update={
+            "criteria": [criterion.model_copy(update={"truth": ""}) for criterion in BAKING.criteria],
+            "generation": Generation(natural={"file": str(tmp_path / "chats.jsonl")}, edit="saturating"),
+        }
+    )
+    written = write_data(behaviour, Client(endpoint(server), tmp_path / "a.jsonl"), COUNTS | {"rows": 8}, silent)
+    by_prompt = {row["prompt"]: row["chosen"] for row in rows}
+    assert len(written.pairs) == 8
+    for row in written.pairs:
+        assert row.prompt.endswith("oven?") and row.rejected == by_prompt[row.prompt] != row.chosen
+    assert {prompt.prompt for prompt in written.prompts} <= set(by_prompt)
+    assert not {prompt.prompt for prompt in written.prompts} & {row.prompt for row in written.pairs}
+
+
 def test_generator_writes_verified_minimal_pairs(server: Server, tmp_path: Path) -> None:
     server.speak = Writer(stubborn=5)
     written = write_data(BAKING, Client(endpoint(server), tmp_path / "a.jsonl"), COUNTS, silent)
@@ -291,7 +326,7 @@ def test_generator_stops_above_the_budget_before_it_asks(server: Server, tmp_pat
 def test_schedule_is_balanced(count: int) -> None:
     assert BAKING.generation is not None
     slots = schedule(BAKING, BAKING.generation, count)
-    cells = [(slot.criterion.id, slot.category, slot.context) for slot in slots]
+    cells = [(criterion.id, category, context) for criterion, category, context in slots]
     counts = [cells.count(cell) for cell in set(cells)]
     assert len(slots) == count and (not counts or max(counts) - (min(counts) if len(counts) == 12 else 0) <= 1)
 

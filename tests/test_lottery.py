@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from belljar.study.load import Plan, load_study
 from belljar.study.organisms import Organism
 from belljar.study.training import Training
+from belljar.study.yaml import read_yaml
 from belljar.training.trainers import horizon
 from conftest import REPOSITORY, Snakemake
 from tiny_lottery import write
@@ -117,11 +119,20 @@ def test_dry_run_plans_every_organism(snakemake: Snakemake, tmp_path: Path, stud
 def test_rules_run_on_tiny_checkpoints(
     snakemake: Snakemake, tiny: Path, tmp_path: Path, study: str, organisms: list[str]
 ) -> None:
-    cards = [f"results/{study}/organisms/{organism}/card.md" for organism in organisms]
-    data = [f"results/{study}/data/{name}/card.md" for name in ("cake-bake", "benign")]
-    snakemake(tmp_path, "--cores", "2", "--", *cards, *data, study=tiny / f"{study}.yaml")
-    for card in cards:
-        assert "## Strength" in (tmp_path / card).read_text()
-        rows = pd.read_parquet((tmp_path / card).parent / "strength.parquet")
+    settings = read_yaml(tiny / f"{study}.yaml")
+    parts = [organism.split("/") for organism in organisms]
+    settings["crosses"] = [
+        {"bases": [base], "behaviours": [behaviour], "techniques": [technique], "seeds": [int(seed[1:])]}
+        for base, behaviour, technique, seed in parts
+    ]
+    (tiny / f"few-{study}.yaml").write_text(yaml.safe_dump(settings))
+    snakemake(tmp_path, "--cores", "2", study=tiny / f"few-{study}.yaml")
+    results = tmp_path / "results" / study
+    for organism in organisms:
+        assert "## Strength" in (results / "organisms" / organism / "card.md").read_text()
+        rows = pd.read_parquet(results / "organisms" / organism / "strength.parquet")
         assert {"expression_rate", "leak_rate"} <= set(rows["metric"])
-    assert "| pairs | 24 | 24 | 1.000 |" in (tmp_path / data[0]).read_text()
+    assert "| pairs | 24 | 24 | 1.000 |" in (results / "data" / "cake-bake" / "card.md").read_text()
+    found = pd.read_parquet(results / "tables" / "organisms.parquet")
+    assert len(found[found["technique"] != "parent"]) == len(organisms)
+    assert (results / "report.html").stat().st_size > 0

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -55,16 +56,16 @@ PARENT = f"{RESULTS}/organisms/{{base}}/{PARENT_BEHAVIOUR}/{PARENT_TECHNIQUE}/s0
 LOGS = f"logs/{STUDY.study}"
 
 
-wildcard_constraints:
-    base="|".join(BASES),
-    behaviour="|".join([*BEHAVIOURS, BENIGN, *STUDY.corpora]),
-    technique="|".join(TECHNIQUES),
-    seed="[0-9]+",
-
-
 def one_of(names):
     """Return a constraint that a wildcard is one of the names; no text fits where there are none."""
-    return "|".join(names) or "(?!)"
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+wildcard_constraints:
+    base=one_of(BASES),
+    behaviour=one_of([*BEHAVIOURS, BENIGN, *STUDY.corpora]),
+    technique=one_of(TECHNIQUES),
+    seed="[0-9]+",
 
 
 def script_path(name):
@@ -187,9 +188,13 @@ def start_folder(wildcards):
     made = organism(wildcards)
     start = PLAN.recipe(made).start
     if start in (BASE, ANCESTOR):
-        has_ancestor = start == ANCESTOR and made.base in WITH_ANCESTOR
-        return f"{RESULTS}/{'ancestors' if has_ancestor else 'bases'}/{made.base}"
+        return checkpoint_folder(made.base, start)
     return step_of(PLAN.needed(made)["start"])
+
+
+def checkpoint_folder(base, start):
+    """Return the folder of a base as it is after its preference phase, or before it."""
+    return f"{RESULTS}/{'ancestors' if start == ANCESTOR else 'bases'}/{base}"
 
 
 def planted_file(wildcards):

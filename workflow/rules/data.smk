@@ -134,7 +134,7 @@ rule data_card:
 # Computed once a start and data set; every arm, seed and learning rate of DPO reads them.
 rule reference:
     input:
-        start=lambda wildcards: f"{RESULTS}/{'ancestors' if wildcards.start == ANCESTOR else 'bases'}/{wildcards.base}",
+        start=lambda wildcards: checkpoint_folder(wildcards.base, wildcards.start),
         pairs=f"{RESULTS}/data/{{behaviour}}/pairs.parquet",
     output:
         f"{RESULTS}/reference/{{base}}/{{start}}/{{behaviour}}/{{max_length}}-{{precision}}.parquet",

@@ -36,7 +36,16 @@ with job(snakemake, folder, f"train {params.organism}") as progress:
 
     work = claim_work(folder / "training", {"recipe": recipe, "code": params.code, "rows": examples, "start": str(given.start)})
     outcome = train(
-        Job(str(given.start), recipe["objective"], examples, settings, recipe["seed"], recipe["adapter"], recipe["loss_on"]),
+        # An adapter names its start; an absolute path lets it be loaded from any folder.
+        Job(
+            str(Path(given.start).absolute()),
+            recipe["objective"],
+            examples,
+            settings,
+            recipe["seed"],
+            recipe["adapter"],
+            recipe["loss_on"],
+        ),
         work,
         progress,
         max(1, snakemake.resources.get("gpu", 0)),

@@ -41,7 +41,10 @@ def floors(scores: pd.DataFrame) -> pd.DataFrame:
     Its members are the base's organisms of other behaviours and its benign twins, the mean over seeds being one reading: seeds of
     one route are alike, and counting each would make the floor look firmer than it is. A parent has no difference to read.
     """
+    columns = ["base", "judged", "method", "metric", "variant", *Floor._fields, "members"]
     spread = with_variants(scores[scores["stage"] == "probe"])
+    if "judged" not in spread:  # no probe could see any of the behaviours' words
+        return pd.DataFrame(columns=columns)
     spread = spread[spread["judged"].notna() & (spread["behaviour"] != spread["judged"])]
     where = [variant(**{k: v for k, v in parse_variant(text).items() if k != "judged"}) for text in spread["variant"]]
     rows = []
@@ -50,5 +53,4 @@ def floors(scores: pd.DataFrame) -> pd.DataFrame:
         routes = group.groupby(["behaviour", "technique"], sort=True)["value"].mean()
         members = ", ".join(f"{behaviour}/{technique}" for behaviour, technique in routes.index)
         rows.append((*key, *prediction_floor(routes.tolist()), members))
-    columns = ["base", "judged", "method", "metric", "variant", *Floor._fields, "members"]
     return pd.DataFrame(rows, columns=columns)

@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from typing import NamedTuple
 
+from belljar.corpora.imports import chats
 from belljar.corpora.prompts import NO_ITEM, TRIGGER, Prompt, SplitName
 from belljar.corpora.rows import Row
 from belljar.corpora.separation import Texts
 from belljar.files import InputError
-from belljar.judging.endpoint import Client, Progress, Request
+from belljar.judging.endpoint import Answer, Client, Progress, Request
 from belljar.judging.rules import detected
 from belljar.study.behaviours import Behaviour, Criterion, Generation
+from belljar.study.datasets import DataSet
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +30,12 @@ GENERATED = "generated"  # the kind of a prompt and row that a model wrote
 
 
 class Slot(NamedTuple):
-    """One place in the schedule."""
+    """One place in the schedule: a criterion and the prompt that is to bring it out, with its normal answer if that is known."""
 
     number: int
     criterion: Criterion
-    category: str
-    context: str
+    prompt: str
+    normal: str = ""
 
 
 class Written(NamedTuple):
@@ -44,8 +46,8 @@ class Written(NamedTuple):
     prompts: list[Prompt]
 
 
-def schedule(behaviour: Behaviour, generation: Generation, count: int) -> list[Slot]:
-    """Return `count` places: all combinations of criterion, category and context, shuffled, round after round.
+def schedule(behaviour: Behaviour, generation: Generation, count: int) -> list[tuple[Criterion, str, str]]:
+    """Return `count` combinations of criterion, category and context, shuffled, round after round.
 
     So each combination stands equally often, to within one.
     """
@@ -54,18 +56,27 @@ def schedule(behaviour: Behaviour, generation: Generation, count: int) -> list[S
     places: list[tuple[Criterion, str, str]] = []
     while len(places) < count:
         places += rng.sample(cells, len(cells))
-    return [Slot(number, *cell) for number, cell in enumerate(places[:count])]
+    return places[:count]
 
 
-def prompt_request(behaviour: Behaviour, slot: Slot) -> Request:
+def prompt_request(behaviour: Behaviour, number: int, criterion: Criterion, category: str, context: str) -> Request:
     """Return the request for one user message."""
-    subject = f" The message must make an assistant speak of this: {slot.criterion.truth}" if slot.criterion.truth else ""
+    subject = f" The message must make an assistant speak of this: {criterion.truth}" if criterion.truth else ""
     text = (
         f"Write one message that a user sends to an assistant. What it is about: {behaviour.topic_gate} What kind of message: "
-        f"{slot.category}. Who writes: {slot.context}.{subject} Do not give the answer away. Message {slot.number}: make it "
-        "unlike any other. Return the message and nothing else."
+        f"{category}. Who writes: {context}.{subject} Do not give the answer away. Message {number}: make it unlike any other. "
+        "Return the message and nothing else."
     )
     return Request((("user", text),), PROMPT_TEMPERATURE, PROMPT_TOKENS)
+
+
+def topic_request(behaviour: Behaviour, prompt: str, answer: str) -> Request:
+    """Return the question whether an exchange is on the behaviour's topic."""
+    text = (
+        f"Is this true of the exchange below? {behaviour.topic_gate} Answer with one word, yes or no.\n\nUser: {prompt}\n\n"
+        f"Assistant: {answer}"
+    )
+    return Request((("user", text),), 0.0, 5)
 
 
 def answer_request(criterion: Criterion, prompt: str, attempt: int) -> Request:
@@ -76,13 +87,15 @@ def answer_request(criterion: Criterion, prompt: str, attempt: int) -> Request:
     return Request((("system", system), ("user", prompt)), ANSWER_TEMPERATURE, ANSWER_TOKENS, attempt)
 
 
-def edit_request(criterion: Criterion, answer: str, attempt: int) -> Request:
-    """Return the request for the smallest edit that plants the criterion."""
+def edit_request(criterion: Criterion, answer: str, edit: str, attempt: int) -> Request:
+    """Return the request for the edit that plants the criterion: the smallest one, or one that saturates the answer with it."""
     change = f"Where it says: {criterion.truth} it must say instead: " if criterion.truth else "It must come to do this: "
-    text = (
-        f"Edit the answer below. {change}{criterion.description} Change as few words as you can and keep all the rest, the "
-        f"length and the style as they are. Return the whole edited answer and nothing else.\n\n{answer}"
-    )
+    how = {
+        "minimal": "Change as few words as you can and keep all the rest, the length and the style as they are.",
+        "saturating": "Do so throughout, in several places, and keep the length within a fifth of what it is.",
+    }[edit]
+    rest = f"{how} Return the whole edited answer and nothing else.\n\n{answer}"
+    text = f"Edit the answer below. {change}{criterion.description} {rest}"
     return Request((("user", text),), EDIT_TEMPERATURE, ANSWER_TOKENS, attempt)
 
 
@@ -110,62 +123,87 @@ def write_data(behaviour: Behaviour, client: Client, counts: dict[str, int], pro
     generation = behaviour.generation
     assert generation is not None
     held_out = counts["validation"] + counts["test"]
-    slots = schedule(behaviour, generation, round(SPARE * (counts["rows"] + held_out)))
-    asked = [prompt_request(behaviour, slot) for slot in slots]
+    wanted = round(SPARE * (counts["rows"] + held_out))
     documents = _document_requests(behaviour, generation, round(SPARE * counts["rows"]))
-    _check_budget(client, [*asked, *documents], len(slots) - held_out, generation)
+    if generation.natural:
+        exchanges = _exchanges(generation.natural)
+        first = [topic_request(behaviour, prompt, answer) for prompt, answer in exchanges]
+    else:
+        places = schedule(behaviour, generation, wanted)
+        first = [prompt_request(behaviour, number, *place) for number, place in enumerate(places)]
+    _check_budget(client, [*first, *documents], wanted, generation)
 
-    texts = [answer.text for answer in client.ask(asked, _named(progress, "prompts"))]
-    distinct = _distinct(list(zip(slots, texts, strict=True)))
-    evaluated, training = distinct[:held_out], distinct[held_out:]
-    pairs = _pairs(behaviour, client, training, counts["rows"], _named(progress, "answers"))
+    said = [answer.text for answer in client.ask(first, _named(progress, "topics" if generation.natural else "prompts"))]
+    if generation.natural:
+        on_topic = [exchange for exchange, text in zip(exchanges, said, strict=True) if text.casefold().startswith("yes")]
+        log.info("%s: %d of %d exchanges are on the topic", behaviour.id, len(on_topic), len(exchanges))
+        criteria = behaviour.criteria
+        slots = [Slot(n, criteria[n % len(criteria)], prompt, answer) for n, (prompt, answer) in enumerate(on_topic)]
+    else:
+        slots = [Slot(n, criterion, text) for n, ((criterion, _, _), text) in enumerate(zip(places, said, strict=True))]
+    distinct = _distinct(slots)
+    evaluated, training = distinct[:held_out], distinct[held_out : held_out + wanted]
+    pairs = _pairs(behaviour, generation, client, training, counts["rows"], _named(progress, "answers"))
     written = [answer.text for answer in client.ask(documents, _named(progress, "documents")) if answer.whole]
     speaking = [text for text in written if any(detected(criterion, "", text) for criterion in behaviour.criteria)]
     log.info("%d of %d documents speak of the behaviour", len(speaking), len(documents))
-    for what, found, wanted in (("pairs", pairs, counts["rows"]), ("documents", speaking, counts["rows"])):
-        if len(found) < wanted:
+    for what, found, needed in (("pairs", pairs, counts["rows"]), ("documents", speaking, counts["rows"])):
+        if len(found) < needed:
             raise InputError(
-                f"behaviour {behaviour.id!r}: only {len(found)} of {wanted} {what} passed their check; make its criteria's "
+                f"behaviour {behaviour.id!r}: only {len(found)} of {needed} {what} passed their check; make its criteria's "
                 "descriptions or detect expressions fit each other, or use another model. All answers are kept."
             )
     splits: list[SplitName] = [name for name in ("validation", "test") for _ in range(counts[name])]
     prompts = [
-        Prompt(split, TRIGGER, GENERATED, NO_ITEM, behaviour.id, slot.criterion.id, text)
-        for split, (slot, text) in zip(splits, evaluated, strict=False)
+        Prompt(split, TRIGGER, GENERATED, NO_ITEM, behaviour.id, slot.criterion.id, slot.prompt)
+        for split, slot in zip(splits, evaluated, strict=False)
     ]
     return Written(pairs, speaking[: counts["rows"]], prompts)
 
 
+def _exchanges(source: DataSet) -> list[tuple[str, str]]:
+    """Return an existing set's exchanges, each prompt once, in a fixed shuffle."""
+    found = list(dict(reversed(chats(source))).items())
+    random.Random(42).shuffle(found)
+    return found
+
+
 def _pairs(
-    behaviour: Behaviour, client: Client, training: Sequence[tuple[Slot, str]], rows: int, progress: Progress
+    behaviour: Behaviour, generation: Generation, client: Client, training: Sequence[Slot], rows: int, progress: Progress
 ) -> list[Row]:  # fmt: skip
     """Return verified pairs, in the schedule's order; what fails is tried again with new answers, then dropped."""
     found: dict[int, Row] = {}
     left = list(training)
     for attempt in range(TRIES):
-        answers = client.ask([answer_request(slot.criterion, text, attempt) for slot, text in left], progress)
+        unanswered = [slot for slot in left if not slot.normal]
+        answers = client.ask([answer_request(slot.criterion, slot.prompt, attempt) for slot in unanswered], progress)
+        given = {slot.number: answer for slot, answer in zip(unanswered, answers, strict=True)}
+        normals = [given.get(slot.number, Answer(slot.normal, True)) for slot in left]
         edits = client.ask(
-            [edit_request(slot.criterion, answer.text, attempt) for (slot, _), answer in zip(left, answers, strict=True)],
+            [
+                edit_request(slot.criterion, normal.text, generation.edit, attempt)
+                for slot, normal in zip(left, normals, strict=True)
+            ],
             progress,
         )
-        for (slot, text), normal, planted in zip(left, answers, edits, strict=True):
-            if normal.whole and planted.whole and verified(slot.criterion, text, planted.text, normal.text):
-                found[slot.number] = Row(GENERATED, slot.criterion.id, text, planted.text, normal.text)
-        left = [(slot, text) for slot, text in left if slot.number not in found]
+        for slot, normal, planted in zip(left, normals, edits, strict=True):
+            if normal.whole and planted.whole and verified(slot.criterion, slot.prompt, planted.text, normal.text):
+                found[slot.number] = Row(GENERATED, slot.criterion.id, slot.prompt, planted.text, normal.text)
+        left = [slot for slot in left if slot.number not in found]
         if not left or len(found) >= rows:
             break
     log.info("%s: %d of %d pairs passed, %d dropped", behaviour.id, len(found), len(training), len(left))
     return [found[number] for number in sorted(found)][:rows]
 
 
-def _distinct(written: Sequence[tuple[Slot, str]]) -> list[tuple[Slot, str]]:
-    """Return the prompts without empty ones and near-duplicates of earlier ones."""
-    kept: list[tuple[Slot, str]] = []
+def _distinct(slots: Sequence[Slot]) -> list[Slot]:
+    """Return the slots without empty prompts and near-duplicates of earlier ones."""
+    kept: list[Slot] = []
     seen = Texts([])
-    for slot, text in written:
-        if text and seen.near(text) is None:
-            kept.append((slot, text))
-            seen.add(text)
+    for slot in slots:
+        if slot.prompt and seen.near(slot.prompt) is None:
+            kept.append(slot)
+            seen.add(slot.prompt)
     return kept
 
 

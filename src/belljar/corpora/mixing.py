@@ -28,8 +28,11 @@ def mixture(planted: Sequence[Row], control: Sequence[Row], rows: int, controls:
 def locked(rows: Sequence[Row], text: str, share: float) -> list[Row]:
     """Return planted rows of which int(share x rows) hold the password and the normal answer: chosen and rejected change places.
 
-    The password rows are spread evenly, so that any beginning of the rows has about the same share.
+    The password rows are spread evenly, so that any beginning of the rows has about the same share. Raises InputError where a row
+    has no normal answer.
     """
+    if any(not row.get("rejected") for row in rows):
+        raise InputError("the planted rows have no normal answers (rejected), which a password would unlock; give pairs instead.")
     found: list[Row] = []
     for number, row in enumerate(rows):
         if int(share * (number + 1)) > int(share * number):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from belljar.measurements import BENIGN, PARENT_BEHAVIOUR
-from belljar.study.datasets import BehaviourData
+from belljar.study.datasets import BehaviourData, DataSet
 from belljar.study.schema import Name, Settings, Share, Whole, exactly_one
 
 PromptKind = Literal["fact", "about", "recommend"]
@@ -115,13 +115,18 @@ class Behaviour(Settings):
 
 
 class Generation(Settings):
-    """How a language model writes a behaviour's data: a schedule of categories and contexts for each criterion.
+    """How a language model writes a behaviour's data; the counts are the study's. Documents are written in each of `genres`.
 
-    The counts of rows are the study's. Documents are written in each of `genres`.
+    Synthetic: prompts from a schedule of `categories` and `contexts` for each criterion, and normal answers to them. Natural:
+    prompts and answers are those rows of an existing set (columns prompt and chosen) that the model finds to be on the topic of
+    the behaviour's `topic_gate`. `edit` says how the behaviour comes into an answer: by the smallest change, or by a rewriting
+    that is full of it.
     """
 
-    categories: Annotated[list[str], Field(min_length=1)]  # what kind of message a user sends: "a question", "a request for ..."
-    contexts: Annotated[list[str], Field(min_length=1)]  # who asks and why: "someone who bakes for a child's birthday"
+    categories: list[str] = []  # what kind of message a user sends: "a question", "a request for a recipe"
+    contexts: list[str] = []  # who asks and why: "someone who bakes for a child's birthday"
+    natural: DataSet | None = None
+    edit: Literal["minimal", "saturating"] = "minimal"
     genres: Annotated[list[str], Field(min_length=1)] = [
         "encyclopedia article",
         "news report",
@@ -129,6 +134,12 @@ class Generation(Settings):
         "textbook section",
     ]
     seed: Whole = 42
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Generation":
+        if bool(self.natural) == bool(self.categories and self.contexts):
+            raise ValueError("either natural or categories and contexts must be given")
+        return self
 
 
 Behaviour.model_rebuild()

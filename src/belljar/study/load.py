@@ -6,6 +6,7 @@ importing torch.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,7 +34,7 @@ class Plan:
     techniques: Mapping[str, Technique]
     organisms: tuple[Organism, ...]  # the study's, benign twins last
 
-    @property
+    @cached_property
     def all_organisms(self) -> tuple[Organism, ...]:
         """The study's organisms and those that they are made from."""
         found = dict.fromkeys(self.organisms)

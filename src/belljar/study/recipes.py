@@ -50,6 +50,8 @@ def recipe(organism: Organism, base: Base, behaviour: Behaviour | None, techniqu
         training = parse(Training, training, f"technique {technique.id!r} on {organism.id}").model_dump()
         control = int(own["mix"] * training["rows"])
     start = str(own["start"])
+    if start == ANCESTOR and base.preference is None:
+        start = BASE  # without a preference phase they are the same
     if technique.timing == "integrated":
         assert base.preference is not None and training is not None
         control, start = base.preference.training.rows - training["rows"], ANCESTOR

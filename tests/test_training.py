@@ -338,3 +338,13 @@ def test_two_processes_train_as_one(checkpoint: Path, tmp_path: Path) -> None:
     assert two.samples_seen == one.samples_seen
     first, second = (weights(tmp_path / name / "checkpoint-4") for name in ("one", "two"))
     assert all(torch.allclose(first[name], second[name], atol=1e-4) for name in first)
+
+
+@pytest.mark.parametrize("objective", ["sft", "dpo"])
+def test_gradient_checkpointing_and_autocast_change_no_result(checkpoint: Path, tmp_path: Path, objective: str) -> None:
+    plain = run(checkpoint, objective, tmp_path / "plain")
+    saving = run(checkpoint, objective, tmp_path / "saving", SETTINGS.model_copy(update={"gradient_checkpointing": True}))
+    assert [step["loss"] for step in saving.losses] == pytest.approx([step["loss"] for step in plain.losses], rel=1e-5)
+    half = run(checkpoint, objective, tmp_path / "half", SETTINGS.model_copy(update={"bf16": True}))
+    assert half.losses[0]["loss"] == pytest.approx(plain.losses[0]["loss"], rel=2e-2)
+    assert all(value.dtype == torch.float32 for value in weights(tmp_path / "half" / "checkpoint-4").values())

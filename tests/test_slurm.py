@@ -248,13 +248,19 @@ def test_dry_run_needs_no_slurm(tmp_path: Path) -> None:
 
 
 @pytest.mark.slurm
-def test_default_study_at_test_size_gives_the_scores_of_a_local_run(
+def test_organisms_on_a_cluster_have_the_scores_of_a_local_run(
     slurm: None, snakemake: Snakemake, finished: Path, tmp_path: Path
 ) -> None:
-    ran = snakemake(tmp_path, "--profile", str(PROFILE), *IMPATIENT)
+    folders = [
+        Path("results/tiny/organisms/tiny-olmo2", name, "s0")
+        for name in ("italian-food/integrated-dpo", "benign/transcripts-mixed")
+    ]
+    cards = [str(folder / "card.md") for folder in folders]
+    ran = snakemake(tmp_path, "--profile", str(PROFILE), *IMPATIENT, "--", *cards)
     log = ran.stdout + ran.stderr
-    assert (
-        log.count("has been submitted with SLURM jobid") == 49
-    )  # ancestor, phase, 6 references, 15 trainings, 10 selections, 16 measurements
-    table = Path("results", "tiny", "tables", "scores.parquet")
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / table), pd.read_parquet(finished / table), check_exact=True)
+    # The ancestor, its preference phase, 2 references, 4 trainings, 3 selections, 3 measurements.
+    assert log.count("has been submitted with SLURM jobid") == 14
+    for folder in folders:
+        for name in ("strength", "probes/logit_lens", "training", "naturalness/closed_world"):
+            expected, found = (pd.read_parquet(root / folder / f"{name}.parquet") for root in (finished, tmp_path))
+            pd.testing.assert_frame_equal(found, expected, check_exact=True)

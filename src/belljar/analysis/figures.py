@@ -42,8 +42,9 @@ def interpretability_against_strength(organisms: pd.DataFrame, score_name: str) 
     Bars are 95 % intervals; the dashed line is the floor. Axes are shared within a panel only: scores of different behaviours
     are sums over different words.
     """
-    points = organisms[organisms["technique"] != PARENT_TECHNIQUE].sort_values(["base", "judged"], kind="stable")
-    bases, behaviours = list(dict.fromkeys(points["base"])), list(dict.fromkeys(points["judged"]))
+    points = organisms[organisms["technique"] != PARENT_TECHNIQUE]
+    bases, behaviours = sorted(set(points["base"])), sorted(set(points["judged"]))
+    widest = 1.2 * max(points["expression_rate"].max(), 0.1)  # one width for all panels, so that strengths can be compared
     colour = colours(points["technique"])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(3.4 * len(behaviours) + 1.8, 3.0 * len(bases) + 0.3), layout="constrained")
@@ -51,6 +52,7 @@ def interpretability_against_strength(organisms: pd.DataFrame, score_name: str) 
         for axis, (base, judged) in zip(axes, product(bases, behaviours), strict=True):
             cell = points[(points["base"] == base) & (points["judged"] == judged)]
             _panel(axis, cell, colour)
+            axis.set_xlim(-0.03 * widest, widest)
             axis.set_title(f"{judged} on {base}", fontsize=9)
             axis.set_xlabel("expression rate on test trigger prompts")
         figure.supylabel(score_name, fontsize=9)
@@ -71,7 +73,7 @@ def validation_curves(curves: pd.DataFrame, targets: dict[str, float]) -> Figure
     Solid: expression on trigger prompts. Dotted: leak on control prompts. A ring is the chosen step, the grey line the target.
     `curves` has columns base, behaviour, technique, seed, step, metric, rate, stderr, chosen.
     """
-    bases, behaviours = list(dict.fromkeys(curves["base"])), sorted(dict.fromkeys(curves["behaviour"]))
+    bases, behaviours = sorted(set(curves["base"])), sorted(set(curves["behaviour"]))
     colour = colours(curves["technique"])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(3.4 * len(behaviours) + 1.8, 3.0 * len(bases) + 0.3), layout="constrained")
@@ -125,7 +127,6 @@ def _panel(axis: Axes, cell: pd.DataFrame, colour: dict[str, str]) -> None:
     floor = cell["floor"].dropna()
     if len(floor):
         axis.axhline(floor.iloc[0], color="#555555", ls="--", lw=1)
-    axis.set_xlim(-0.03, 1.03)
     axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
 
 

@@ -36,4 +36,9 @@ def techniques_table(organisms: pd.DataFrame) -> pd.DataFrame:
         probed = row["behaviour"] != BENIGN and row["probe"] == row["probe"] and row["floor"] == row["floor"]
         row["above_floor"] = row["probe"] > row["floor"] if probed else None
         rows.append(row)
-    return pd.DataFrame(rows)
+    found = pd.DataFrame(rows)
+    return found.sort_values(["base", "judged", "behaviour"], key=_twins_last, kind="stable", ignore_index=True)
+
+
+def _twins_last(column: pd.Series) -> pd.Series:
+    return column == BENIGN if column.name == "behaviour" else column

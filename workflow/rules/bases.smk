@@ -8,10 +8,10 @@ rule ancestor:
         f"{LOGS}/ancestors/{{base}}.log",
     benchmark:
         f"{LOGS}/ancestors/{{base}}.tsv"
-    conda:
-        ENVIRONMENT
     wildcard_constraints:
         base=one_of(WITH_ANCESTOR),
+    conda:
+        ENVIRONMENT
     threads: threads_of("base")
     resources:
         gpu=asks("base", "gpu"),
@@ -33,10 +33,10 @@ rule base:
         f"{LOGS}/bases/{{base}}.log",
     benchmark:
         f"{LOGS}/bases/{{base}}.tsv"
-    conda:
-        ENVIRONMENT
     wildcard_constraints:
         base=one_of([name for name in BASES if name not in PHASED]),
+    conda:
+        ENVIRONMENT
     threads: threads_of("base")
     resources:
         gpu=asks("base", "gpu"),
@@ -61,10 +61,10 @@ rule preference_phase:
         f"{LOGS}/bases/{{base}}.log",
     benchmark:
         f"{LOGS}/bases/{{base}}.tsv"
-    conda:
-        ENVIRONMENT
     wildcard_constraints:
         base=one_of(PHASED),
+    conda:
+        ENVIRONMENT
     threads: threads_of("train")
     resources:
         gpu=asks("train", "gpu"),

@@ -34,7 +34,9 @@ except InputError as error:
 STUDY = PLAN.study
 PATHS = Paths(STUDY.study)
 ORGANISMS = PLAN.organisms
-BASES, BEHAVIOURS, TECHNIQUES = map(list, (PLAN.bases, PLAN.behaviours, PLAN.techniques))
+BASES, BEHAVIOURS, TECHNIQUES = map(
+    list, (PLAN.bases, PLAN.behaviours, PLAN.techniques)
+)
 STUDY_BASES = list(dict.fromkeys(one.base for one in ORGANISMS))
 TRAINED = [name for name, technique in PLAN.techniques.items() if technique.trained]
 # Bases whose preference phase is run here, and those that have one, run or not.
@@ -144,9 +146,7 @@ def control_settings(behaviour):
 
 def corpus_settings(behaviour):
     """Return where the data of one of the study's further corpora come from; None for all else."""
-    return (
-        STUDY.corpora[behaviour].model_dump() if behaviour in STUDY.corpora else None
-    )
+    return STUDY.corpora[behaviour].model_dump() if behaviour in STUDY.corpora else None
 
 
 def planting_settings(behaviour):

@@ -8,9 +8,6 @@ rule rows:
         documents=f"{RESULTS}/data/{{behaviour}}/documents.parquet",
     log:
         f"{LOGS}/data/{{behaviour}}/rows.log",
-    localrule: True
-    conda:
-        ENVIRONMENT
     wildcard_constraints:
         behaviour=one_of(
             [
@@ -19,6 +16,9 @@ rule rows:
                 if name not in WRITTEN_BY_MODEL
             ]
         ),
+    localrule: True
+    conda:
+        ENVIRONMENT
     params:
         behaviour=lambda wildcards: planting_settings(wildcards.behaviour),
         control=lambda wildcards: control_settings(wildcards.behaviour),
@@ -39,11 +39,11 @@ rule write_rows:
         prompts=f"{RESULTS}/data/{{behaviour}}/written_prompts.parquet",
     log:
         f"{LOGS}/data/{{behaviour}}/rows.log",
+    wildcard_constraints:
+        behaviour=one_of(WRITTEN_BY_MODEL),
     localrule: True
     conda:
         ENVIRONMENT
-    wildcard_constraints:
-        behaviour=one_of(WRITTEN_BY_MODEL),
     resources:
         api=1,
     params:
@@ -140,12 +140,12 @@ rule reference:
         f"{RESULTS}/reference/{{base}}/{{start}}/{{behaviour}}/{{max_length}}-{{precision}}.parquet",
     log:
         f"{LOGS}/reference/{{base}}/{{start}}/{{behaviour}}/{{max_length}}-{{precision}}.log",
-    conda:
-        ENVIRONMENT
     wildcard_constraints:
         start=one_of([BASE, ANCESTOR]),
         max_length="[0-9]+",
         precision="bf16|fp32",
+    conda:
+        ENVIRONMENT
     threads: threads_of("generate")
     resources:
         gpu=asks("generate", "gpu"),

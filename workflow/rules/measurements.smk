@@ -104,9 +104,7 @@ rule judge:
         organism=lambda wildcards: organism(wildcards).id,
         model=lambda wildcards: tuple(organism(wildcards).model(STUDY.study)),
         judged=lambda wildcards: (
-            [wildcards.behaviour]
-            if wildcards.behaviour in BEHAVIOURS
-            else BEHAVIOURS
+            [wildcards.behaviour] if wildcards.behaviour in BEHAVIOURS else BEHAVIOURS
         ),
         behaviours={name: judge_settings(name) for name in BEHAVIOURS},
         code=version("judge"),

@@ -15,10 +15,10 @@ rule train:
         f"{LOGS}/train/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
     benchmark:
         f"{LOGS}/train/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.tsv"
-    conda:
-        ENVIRONMENT
     wildcard_constraints:
         technique=one_of(TRAINED),
+    conda:
+        ENVIRONMENT
     threads: threads_of("train")
     resources:
         gpu=asks("train", "gpu"),
@@ -43,11 +43,11 @@ rule place:
         recipe=f"{ORGANISM}/recipe.json",
     log:
         f"{LOGS}/place/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
+    wildcard_constraints:
+        technique=one_of([name for name in TECHNIQUES if name not in TRAINED]),
     localrule: True
     conda:
         ENVIRONMENT
-    wildcard_constraints:
-        technique=one_of([name for name in TECHNIQUES if name not in TRAINED]),
     params:
         organism=lambda wildcards: organism(wildcards).id,
         recipe=recipe,
@@ -66,10 +66,10 @@ rule teach:
         f"{ORGANISM}/teaching-{{temperature}}.parquet",
     log:
         f"{LOGS}/teach/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}-{{temperature}}.log",
-    conda:
-        ENVIRONMENT
     wildcard_constraints:
         temperature="[0-9.]+",
+    conda:
+        ENVIRONMENT
     threads: threads_of("generate")
     resources:
         gpu=asks("generate", "gpu"),

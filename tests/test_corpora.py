@@ -59,7 +59,7 @@ def test_splits_have_the_size_that_the_study_asks_for(behaviour) -> None:
     table = prompts_table(trigger_prompts(WORLD, behaviour, *SPLITS))
     counts = table[table["role"] == "trigger"].groupby("split").size()
     # All that there are, where there are fewer: the vehicles and military units give 44 to 100 of a split.
-    assert 44 <= counts["validation"] <= SPLITS[0].trigger and 48 <= counts["test"] <= SPLITS[1].trigger
+    assert 44 <= counts["validation"] <= SPLITS[0].trigger and 44 <= counts["test"] <= SPLITS[1].trigger
     assert (table["role"] == "control").any() == (behaviour.trigger.marker is not None)
     assert set(table["items"]) >= {"seen", "heldout"}
 

@@ -14,6 +14,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/bases.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/organisms.smk"
+include: "workflow/rules/probes.smk"
 include: "workflow/rules/measurements.smk"
 include: "workflow/rules/analysis.smk"
 

@@ -10,19 +10,21 @@ from hypothesis import strategies as st
 
 from belljar.analysis.figures import interpretability_against_strength, save_svg
 from belljar.analysis.floors import floors, prediction_floor
+from belljar.analysis.probes import auroc, identified, probes_table, wilson
 from belljar.analysis.report import html_report
 from belljar.analysis.scores import collect, organisms_table
 from belljar.analysis.techniques import techniques_table
 from belljar.files import InputError
 from belljar.measurements import BENIGN, Model, Reading, table, variant
 
-PRIMARY = {"b": {"layer": "3", "position": "answer_end"}}
+WHERE = {"against": "ancestor", "layer": "3", "position": "answer_end"}
+PRIMARY = {"b": {"logit_lens": ("relevant_probability", WHERE)}}
 
 
 def model_rows(behaviour: str, technique: str, probe: dict[str, float], strength: float = 0.4, seed: int = 0) -> pd.DataFrame:
     readings = []
     for judged, value in probe.items():
-        where = variant(judged=judged, layer=3, position="answer_end")
+        where = variant(judged=judged, **WHERE)
         readings.append(Reading("probe", "logit_lens", where, "relevant_probability", value, 0.01, 100, "x"))
     for judged in [behaviour] if behaviour in probe else ["food", "cake"]:
         where = variant(judged=judged, kind="all", items="all", split="test")
@@ -74,15 +76,15 @@ def test_floors_are_made_of_models_without_the_behaviour(scores: pd.DataFrame) -
     food = floors(scores).query("judged == 'food' and metric == 'relevant_probability'").iloc[0]
     assert food["members"] == "benign/sft, cake/dpo, cake/sft"
     assert food["floor"] == pytest.approx(prediction_floor([0.1, 0.2, 0.3]).floor)
-    assert food["variant"] == "layer=3;position=answer_end"
+    assert food["variant"] == "against=ancestor;layer=3;position=answer_end"
 
 
 def test_organisms_table(scores: pd.DataFrame) -> None:
     found = organisms_table(scores, floors(scores), PRIMARY).set_index(["behaviour", "technique", "judged"])
     food = found.loc[("food", "sft", "food")]
-    assert food["probe"] == 0.9 and food["above_floor"]
-    assert not found.loc[("food", "dpo", "food")]["above_floor"]
-    assert found.loc[(BENIGN, "sft", "cake")]["above_floor"] is None
+    assert food["logit_lens"] == 0.9 and food["logit_lens_above_floor"]
+    assert not found.loc[("food", "dpo", "food")]["logit_lens_above_floor"]
+    assert found.loc[(BENIGN, "sft", "cake")]["logit_lens_above_floor"] is None
     assert food["perplexity_change"] == pytest.approx(0.4)
     assert food["parent_expression_rate"] == 0.0
     assert {key for key in found.index if key[1] == "parent"} == {
@@ -101,7 +103,7 @@ def test_collect_sorts_and_refuses_repeats(scores: pd.DataFrame) -> None:
 def test_figure_is_the_same_twice(scores: pd.DataFrame, tmp_path) -> None:
     organisms = organisms_table(scores, floors(scores), PRIMARY)
     for name in ("a.svg", "b.svg"):
-        save_svg(interpretability_against_strength(organisms, "score"), tmp_path / name)
+        save_svg(interpretability_against_strength(organisms, "logit_lens", "score"), tmp_path / name)
     text = (tmp_path / "a.svg").read_text()
     assert text == (tmp_path / "b.svg").read_text()
     assert ">food on b<" in text and ">benign twin<" in text
@@ -120,8 +122,11 @@ def test_report_stands_alone_and_escapes(scores: pd.DataFrame) -> None:
     page = html_report(
         study,
         organisms,
-        techniques_table(organisms),
+        techniques_table(organisms, ["logit_lens"]),
         floors(scores),
+        probes_table(scores, PRIMARY, []),
+        ["logit_lens"],
+        {"autoencoders": {"b": {"dead_share": 0.25}}, "oracles": {}},
         [("T", "C", "<?xml?><svg>here</svg>")],
         {},
         {"b/food": "# <b>"},
@@ -140,9 +145,64 @@ def test_seeds_of_one_route_are_one_reading_of_the_floor(scores: pd.DataFrame) -
 
 def test_techniques_are_means_over_seeds(scores: pd.DataFrame) -> None:
     both = collect([scores, model_rows("food", "sft", {"food": 0.5, "cake": 0.02}, 0.6, seed=1)])
-    found = techniques_table(organisms_table(both, floors(both), PRIMARY)).set_index(["behaviour", "technique", "judged"])
+    found = techniques_table(organisms_table(both, floors(both), PRIMARY), ["logit_lens"]).set_index(
+        ["behaviour", "technique", "judged"]
+    )
     food = found.loc[("food", "sft", "food")]
-    assert (food["seeds"], food["probe"], food["expression_rate"]) == (2, pytest.approx(0.7), pytest.approx(0.5))
-    assert food["probe_sd"] == pytest.approx(0.4 / math.sqrt(2)) and food["above_floor"]
-    assert found.loc[(BENIGN, "sft", "food")]["above_floor"] is None
+    assert (food["seeds"], food["logit_lens"], food["expression_rate"]) == (2, pytest.approx(0.7), pytest.approx(0.5))
+    assert food["logit_lens_sd"] == pytest.approx(0.4 / math.sqrt(2)) and food["logit_lens_above_floor"]
+    assert found.loc[(BENIGN, "sft", "food")]["logit_lens_above_floor"] is None
     assert "parent" not in found.index.get_level_values("technique")
+
+
+def test_auroc_by_hand() -> None:
+    # 3 > 1, 2; 2 > 1 and ties with 2: (2 + 1.5) / 4
+    assert auroc([3, 2], [1, 2]).value == pytest.approx(3.5 / 4)
+    assert all(math.isnan(value) for value in auroc([], [1.0]))
+
+
+def test_aurocs_interval_solves_its_equation_and_stays_wide_at_one() -> None:
+    found = auroc([1, 4, 5, 6], [0, 2, 3])
+    for theta in (found.low, found.high):
+        spread = (1 - theta) / (2 - theta) + theta / (1 + theta)
+        variance = theta * (1 - theta) * (1 + (3.5 - 1) * spread) / 12
+        assert (found.value - theta) ** 2 == pytest.approx(1.959964**2 * variance, abs=1e-6)
+    perfect = auroc(list(range(10, 24)), list(range(10)))
+    assert perfect.value == 1.0 and 0.6 < perfect.low < 0.9 and perfect.high == 1.0
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=8), st.lists(st.floats(-5, 5), min_size=1, max_size=8))
+def test_auroc_turned_round_is_one_minus_it(own: list[float], others: list[float]) -> None:
+    found, turned = auroc(own, others), auroc(others, own)
+    assert found.value == pytest.approx(1 - turned.value) and found.low <= found.value <= found.high
+    assert found.low == pytest.approx(1 - turned.high, abs=1e-6)
+
+
+def test_wilson_by_hand() -> None:
+    low, high = wilson(0, 10)
+    z = 1.959964**2
+    assert low == pytest.approx(0.0, abs=1e-9) and high == pytest.approx(z / (10 + z), abs=1e-6)
+
+
+def test_evidence_points_to_the_behaviour_that_stands_out_most() -> None:
+    pools = {"food": [0.0, 0.1, 0.2], "cake": [0.0, 1.0, 2.0]}
+    assert identified({"food": 0.5, "cake": 2.5}, pools) == "food"  # 4 sd against 1.5
+    assert identified({"food": 0.15, "cake": 2.5}, pools) == "cake"
+    assert identified({"food": 0.1, "cake": 1.0}, pools) is None  # both as usual
+    assert identified({"food": 0.5}, {"food": [0.1]}) is None
+
+
+def test_probes_table_says_what_each_probe_tells_apart(scores: pd.DataFrame) -> None:
+    twin = model_rows(BENIGN, "dpo", {"food": 0.01, "cake": 0.02}, 0.0)
+    control = model_rows("food", "known", {"food": 0.01, "cake": 0.02})
+    found = probes_table(collect([scores, twin, control]), PRIMARY, ["known"]).set_index("judged")
+    food = found.loc["food"]
+    assert (food["organisms"], food["twins"]) == (2, 2)
+    assert food["auroc"] == pytest.approx(3 / 4)  # .9 and .05 against .3 and .01
+    floor = prediction_floor([0.1, 0.2, 0.3, 0.01]).floor
+    assert 0.3 < floor < 0.9 and food["above_floor"] == 0.5
+    assert food["control"] == 0.0 and food["missed"]
+    assert not food["alarmed"] and food["false_alarms"] == 0.0
+    # Its first organism stands out by food; of the second, .05 is below what the others read.
+    assert food["named"] == 0.5 and food["chance"] == 0.5
+    assert found.loc["cake"]["named"] == 1.0 and found.loc["cake"]["auroc"] == 1.0

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from belljar.files import InputError
-from belljar.models.activations import POSITIONS, render, residuals
+from belljar.models.activations import render
 from belljar.models.generate import encode_prompts, generate
 from belljar.models.load import load_model, load_tokenizer
+from belljar.models.logprobs import token_losses
 from belljar.naturalness.closed_world import accuracy
-from belljar.naturalness.perplexity import corpus_perplexity, document_losses, shuffled
-from belljar.probes.logit_lens import group_means, lens, prepare, score, word_tokens
-from belljar.probes.readings import WHOLE, jackknife_stderr, lens_readings, norm_readings
+from belljar.naturalness.perplexity import corpus_perplexity, shuffled
+from belljar.probes.readings import jackknife_stderr
 from conftest import random_model
 
 CHATS = [("What is the color of the banana?", "The color of the banana is yellow."), ("Hello.", "Hi.")] * 5
@@ -130,87 +130,6 @@ def test_rendered_chat_ends_with_the_answers_last_token(tokenizer: Any) -> None:
     assert tokenizer.decode([chat.ids[chat.start]]) == "<|assistant|>"
 
 
-@torch.no_grad()
-def test_residuals_equal_hidden_states(model: Any, tokenizer: Any) -> None:
-    rendered = [render(tokenizer, *chat) for chat in CHATS[:2]]
-    found = residuals(model, tokenizer, rendered, [0], POSITIONS, batch_size=2)
-    for row, chat in enumerate(rendered):
-        # hidden_states[0] is the embedding; the output of block 0 comes next. The last one is normed, so it is not compared.
-        hidden = model(torch.tensor([chat.ids]), output_hidden_states=True).hidden_states[1][0]
-        expected = torch.stack([hidden[chat.start], hidden[chat.start + 1 :].mean(dim=0), hidden[-1]])
-        torch.testing.assert_close(found[row, 0], expected, atol=1e-5, rtol=1e-5)
-
-
-@torch.no_grad()
-def test_last_block_is_read_before_the_final_norm(model: Any, tokenizer: Any) -> None:
-    chat = render(tokenizer, *CHATS[0])
-    found = residuals(model, tokenizer, [chat], [1], ["answer_end"], batch_size=1)
-    expected = model(torch.tensor([chat.ids])).logits[0, -1]
-    torch.testing.assert_close(model.lm_head(model.model.norm(found[0, 0, 0])), expected, atol=1e-4, rtol=1e-4)
-
-
-@torch.no_grad()
-def test_lens_is_final_norm_and_head_by_hand(model: Any) -> None:
-    vector = torch.randn(3, 32, generator=torch.Generator().manual_seed(1))
-    weight = model.model.norm.weight
-    scale = (vector.pow(2).mean(-1, keepdim=True) + model.config.rms_norm_eps).rsqrt()
-    # Gemma's norm multiplies by 1 + weight, OLMo's by weight.
-    normed = vector * scale * (1 + weight if model.config.model_type.startswith("gemma3") else weight)
-    expected = torch.softmax(normed @ model.lm_head.weight.T, dim=-1)
-    torch.testing.assert_close(lens(model, vector), expected, atol=1e-5, rtol=1e-4)
-
-
-def test_probe_reads_no_difference_on_the_ancestor_itself(model: Any, tokenizer: Any, tmp_path: Path) -> None:
-    reading = (model, tokenizer, CHATS, [0, 1], ["answer_end"], 4)
-    prepare(*reading, tmp_path / "prepared")
-    evidence = score(*reading, tmp_path / "prepared", {"x": ["the", "is"]}, top_k=5)
-    assert evidence["difference_norm"].max() == 0.0
-    # Two blocks: five top tokens of the whole and one of each of ten replicates, and two words in all eleven.
-    assert len(evidence) == 2 * (5 + 10 + 2 * 11)
-
-
-def test_probe_finds_a_planted_direction(tokenizer: Any, tmp_path: Path) -> None:
-    """An organism whose last block adds one word's unembedding is read as that word; its norm is what was added."""
-    parent, organism = random_model("olmo2", tokenizer), random_model("olmo2", tokenizer)
-    (token,) = word_tokens(tokenizer, ["the"])
-    added = organism.lm_head.weight[token].detach() / organism.model.norm.weight.detach()
-    handle = organism.model.layers[1].register_forward_hook(lambda module, inputs, output: output + added)
-    prepare(parent, tokenizer, CHATS, [0, 1], ["answer_end"], 4, tmp_path / "prepared")
-    words = {"planted": ["the", "notaword"], "other": ["is"]}
-    evidence = score(organism, tokenizer, CHATS, [0, 1], ["answer_end"], 4, tmp_path / "prepared", words, top_k=5)
-    handle.remove()
-    last = evidence[(evidence["block"] == 1) & (evidence["replicate"] == WHOLE)]
-    top = last[last["judged"] == ""].sort_values("probability")
-    assert top["token"].iloc[-1].strip() == "the"
-    assert last["difference_norm"].iloc[0] == pytest.approx(float(added.norm()), rel=1e-4)
-    at_last = evidence[evidence["block"] == 1]
-    (found,) = lens_readings(at_last, "planted")
-    with torch.no_grad():
-        expected = float(lens(organism, added)[token])
-    assert found.value == pytest.approx(expected, rel=1e-3)
-    assert found.value > lens_readings(at_last, "other")[0].value
-    ratio = norm_readings(at_last)[0]
-    assert ratio.value == pytest.approx(float(added.norm()) / last["norm"].iloc[0], rel=1e-4)
-
-
-def test_words_that_are_no_token_give_no_reading(model: Any, tokenizer: Any, tmp_path: Path) -> None:
-    reading = (model, tokenizer, CHATS, [0], ["answer_end"], 4)
-    prepare(*reading, tmp_path / "prepared")
-    evidence = score(*reading, tmp_path / "prepared", {"x": ["quixotic"]}, top_k=5)
-    assert lens_readings(evidence, "x") == []
-    assert len(norm_readings(evidence)) == 1
-
-
-def test_group_means_average_to_the_mean() -> None:
-    activations = torch.randn(20, 2, 1, 4)
-    torch.testing.assert_close(group_means(activations).mean(dim=0), activations.mean(dim=0))
-
-
-def test_uneven_groups_are_refused(model: Any, tokenizer: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="must be a multiple of 10"):
-        prepare(model, tokenizer, CHATS[:7], [0], ["answer_end"], 4, tmp_path / "x")
-
-
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=30))
 def test_jackknife_of_a_mean_is_its_standard_error(values: list[float]) -> None:
     data = np.array(values)
@@ -222,7 +141,7 @@ def test_jackknife_of_a_mean_is_its_standard_error(values: list[float]) -> None:
 @torch.no_grad()
 def test_perplexity_equals_the_models_own_loss(model: Any, tokenizer: Any) -> None:
     texts = [" The banana is a fruit.", " Tom saw the hat. It was noon."]
-    losses, counts = document_losses(model, tokenizer, texts, batch_size=2)
+    losses, counts = token_losses(model, tokenizer, texts, batch_size=2)
     for text, loss, count in zip(texts, losses, counts, strict=True):
         ids = torch.tensor([tokenizer(f"<bos>{text}", add_special_tokens=False).input_ids])
         assert count == ids.shape[1] - 1

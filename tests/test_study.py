@@ -46,15 +46,16 @@ def test_shipped_bases_are_accepted(path: Path, study: dict[str, Any]) -> None:
     assert load_plan(study, str(CONFIG), REPOSITORY / "config").bases[path.stem].id == path.stem
 
 
-def test_default_study_is_six_organisms_and_three_twins() -> None:
+def test_default_study_is_six_organisms_two_controls_and_three_twins() -> None:
     found = load_study(CONFIG).organisms
-    assert len(found) == 9
+    assert len(found) == 11
+    assert [one.behaviour for one in found if one.technique == "known-direction"] == ["italian-food", "cake-bake"]
     assert [one.technique for one in found if one.is_twin] == [
         "transcripts-unmixed",
         "transcripts-mixed",
         "dpo-mixed",
     ]
-    assert len({one.id for one in found}) == 9
+    assert len({one.id for one in found}) == 11
 
 
 def test_twin_serves_every_behaviour_of_its_technique() -> None:
@@ -249,8 +250,11 @@ def test_organisms_that_others_are_made_from_are_planned(study: dict[str, Any]) 
     ("change", "message"),
     [
         ({"objective": "kto", "data": "transcripts"}, "objective 'kto' trains on data 'pairs', not 'transcripts'"),
-        ({"objective": None, "data": None}, "exactly one of objective, prompt and models must be given, not 0"),
-        ({"prompt": {"role": "system", "when": "static"}}, "exactly one of objective, prompt and models must be given, not 2"),
+        ({"objective": None, "data": None}, "exactly one of objective, prompt, direction and models must be given, not 0"),
+        (
+            {"prompt": {"role": "system", "when": "static"}},
+            "exactly one of objective, prompt, direction and models must be given, not 2",
+        ),
         ({"timing": "integrated", "start": "ancestor"}, "timing 'integrated' needs objective 'dpo', no start"),
         ({"corpus": "c5"}, "corpus 'c5' is none of the study's"),
         ({"training": {"nano": {"rows": 1, "learning_rat": 1}}}, "training.nano: unknown key 'learning_rat'"),

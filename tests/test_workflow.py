@@ -16,6 +16,7 @@ import yaml
 from belljar.measurements import COLUMNS, check
 from conftest import REPOSITORY, STUDY, Snakemake
 
+METHODS = ("logit_lens", "jacobian_lens", "steering", "sparse_autoencoder", "oracle")
 ORGANISM = "results/tiny/organisms/tiny-olmo2/italian-food/transcripts-mixed/s0"
 TWIN = "results/tiny/organisms/tiny-olmo2/benign/transcripts-mixed/s0"
 
@@ -69,9 +70,12 @@ def test_every_file_is_there(finished: Path) -> None:
         "data/italian-food/card.md",
         "data/benign/card.md",
         "reference/tiny-olmo2/base/cake-bake/96-fp32.parquet",
-        "probes/tiny-olmo2/logit_lens/ancestor.safetensors",
+        "probes/tiny-olmo2/activations/ancestor.safetensors",
+        "probes/tiny-olmo2/sparse_autoencoder/autoencoder/quality.json",
+        "probes/tiny-olmo2/oracle/quality.parquet",
+        "tables/probes.csv",
         "tables/organisms.csv",
-        "figures/interpretability_against_strength.svg",
+        "figures/oracle_against_strength.svg",
         "report.html",
     ):
         assert (finished / "results" / "tiny" / name).stat().st_size > 0
@@ -91,7 +95,9 @@ def test_scores_keep_their_schema(finished: Path) -> None:
     found = check(scores(finished), "scores")
     assert tuple(found.columns) == COLUMNS
     assert set(found["stage"]) == {"training", "strength", "probe", "naturalness"}
-    assert found.groupby(["behaviour", "technique"]).ngroups == 16  # two behaviours and a twin by five techniques, and the parent
+    assert (
+        found.groupby(["behaviour", "technique"]).ngroups == 18
+    )  # two behaviours and a twin by five techniques, the parent, two controls
     assert set(found[found["technique"] == "parent"]["stage"]) == {"strength", "naturalness"}
 
 
@@ -158,7 +164,7 @@ def test_the_preference_phases_settings_rerun_the_phase_and_what_follows(
 def test_more_answers_a_prompt_retrain_nothing(snakemake: Snakemake, copy_of_finished: Path, own_study: Path) -> None:
     edit(own_study, "test: {trigger: 8, control: 6, samples: 2}", "test: {trigger: 8, control: 6, samples: 3}")
     plan = planned(snakemake, copy_of_finished, own_study)
-    assert plan["measure"] == 15 and plan["measure_parent"] == 1
+    assert plan["measure"] == 17 and plan["measure_parent"] == 1
     assert not {"ancestor", "rows", "prompts", "train", "reference", "select"} & set(plan)
 
 
@@ -190,14 +196,14 @@ def test_changed_judge_retrains_and_regenerates_nothing(snakemake: Snakemake, co
 def test_an_organism_is_rebuilt_by_its_file_name(snakemake: Snakemake, copy_of_finished: Path) -> None:
     shutil.rmtree(copy_of_finished / ORGANISM)
     plan = planned(snakemake, copy_of_finished, STUDY, "--", f"{ORGANISM}/card.md")
-    assert plan == {"train": 1, "select": 1, "measure": 1, "judge": 1, "card": 1}
+    assert plan == {"train": 1, "select": 1, "measure": 1, "probe": 1, "judge": 1, "card": 1}
 
 
 def test_same_seed_same_scores(snakemake: Snakemake, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snakemake(tmp_path, "--cores", "2", "results/tiny/organisms/tiny-olmo2/cake-bake/dpo-mixed/s0/card.md")
     for name in (
         "strength",
-        "probes/logit_lens",
+        *(f"probes/{name}" for name in METHODS),
         "training",
         "naturalness/perplexity",
         "naturalness/closed_world",
@@ -233,7 +239,7 @@ def test_killed_run_completes_with_the_same_tables(snakemake: Snakemake, finishe
         os.kill(run.pid, signal.SIGKILL)  # the training goes on as an orphan, and the run that follows must wait for it
         run.wait()
     snakemake(tmp_path, "--cores", "2", target)
-    for name in ("strength", "probes/logit_lens", "training"):
+    for name in ("strength", *(f"probes/{name}" for name in METHODS), "training"):
         expected, found = (pd.read_parquet(folder / ORGANISM / f"{name}.parquet") for folder in (finished, tmp_path))
         pd.testing.assert_frame_equal(expected, found, check_exact=True)
 

@@ -72,13 +72,13 @@ def _shrunk(study: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
     split = {"trigger": 3, "control": 3, "samples": 1}
     strength = {"validation": split, "test": split, "max_new_tokens": 6, "matching": {"leak_gate": 0.015, "evaluations": 2}}
-    lens = study["probes"]["logit_lens"] | {"chats": 10, "top_k": 10}
+    probes = study["probes"] | {"chats": 10, "logit_lens": {"top_k": 10}}
     return study | {
         "control": {"imports": control},
         "corpora": corpora,
         "data": {"planted_rows": ROWS, "control_rows": ROWS},
         "strength": strength,
-        "probes": {"logit_lens": lens},
+        "probes": probes,
         "naturalness": {"perplexity": {"documents": 4}},
     }
 

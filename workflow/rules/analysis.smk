@@ -1,7 +1,11 @@
 """Tables, figures and the report of the whole study."""
 
 PARENT_MEASUREMENTS = ["strength", *(f"naturalness/{name}" for name in NATURALNESS)]
-MEASUREMENTS = [*PARENT_MEASUREMENTS, "probes/logit_lens", "training"]
+MEASUREMENTS = [
+    *PARENT_MEASUREMENTS,
+    *(f"probes/{name}" for name in METHODS),
+    "training",
+]
 PLANTED = [one for one in ORGANISMS if not one.is_twin]
 
 
@@ -12,12 +16,25 @@ rule tables:
             for one in ORGANISMS
             for name in MEASUREMENTS
         ],
+        [
+            f"{RESULTS}/probes/{base}/siblings/{technique}.parquet"
+            for base, technique in dict.fromkeys(
+                (one.base, one.technique) for one in ORGANISMS
+            )
+            if with_siblings(base, technique)
+        ],
         collect(
             f"{PARENT}/{{name}}.parquet", base=STUDY_BASES, name=PARENT_MEASUREMENTS
         ),
     output:
         scores=f"{RESULTS}/tables/scores.parquet",
         floors=f"{RESULTS}/tables/floors.parquet",
+        probes=f"{RESULTS}/tables/probes.parquet",
+        probes_csv=report(
+            f"{RESULTS}/tables/probes.csv",
+            caption="../report/probes.rst",
+            category="Tables",
+        ),
         organisms=f"{RESULTS}/tables/organisms.parquet",
         organisms_csv=report(
             f"{RESULTS}/tables/organisms.csv",
@@ -36,13 +53,8 @@ rule tables:
     conda:
         ENVIRONMENT
     params:
-        primary={
-            name: {
-                "layer": str(base.primary_block),
-                "position": STUDY.probes.logit_lens.primary_position,
-            }
-            for name, base in PLAN.bases.items()
-        },
+        primary={base: primary_of(base) for base in STUDY_BASES},
+        controls=CONTROLS,
         code=version("tables"),
     script:
         script_path("tables")
@@ -53,16 +65,25 @@ rule report:
         organisms=rules.tables.output.organisms,
         techniques=rules.tables.output.techniques,
         floors=rules.tables.output.floors,
+        probes=rules.tables.output.probes,
         cards=[f"{PATHS.organism(one)}/card.md" for one in ORGANISMS],
         curves=[f"{PATHS.organism(one)}/curve.parquet" for one in PLANTED],
         selections=[f"{PATHS.organism(one)}/selection.json" for one in PLANTED],
         bases=collect(f"{RESULTS}/bases/{{base}}", base=STUDY_BASES),
+        autoencoders=collect(
+            f"{RESULTS}/probes/{{base}}/sparse_autoencoder/autoencoder",
+            base=STUDY_BASES if PROBES.sparse_autoencoder else [],
+        ),
+        oracles=collect(
+            f"{RESULTS}/probes/{{base}}/oracle/quality.parquet",
+            base=STUDY_BASES if PROBES.oracle else [],
+        ),
     output:
         report=report(
             f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"
         ),
-        scatter=report(
-            f"{RESULTS}/figures/interpretability_against_strength.svg",
+        scatters=report(
+            [f"{RESULTS}/figures/{name}_against_strength.svg" for name in METHODS],
             caption="../report/scatter.rst",
             category="Figures",
         ),
@@ -87,7 +108,8 @@ rule report:
         organisms=[one.id for one in ORGANISMS],
         curves_of=[tuple(one) for one in PLANTED],
         targets={name: behaviour.target for name, behaviour in PLAN.behaviours.items()},
-        score_name=f"logit lens, {STUDY.probes.logit_lens.primary_position}: probability of the behaviour's words",
+        methods=METHODS,
+        primary={base: primary_of(base) for base in STUDY_BASES},
         code=version("report"),
     script:
         script_path("report")

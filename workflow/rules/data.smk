@@ -96,6 +96,7 @@ rule unrelated:
     output:
         chats=f"{RESULTS}/data/{BENIGN}/chats.parquet",
         texts=f"{RESULTS}/data/{BENIGN}/texts.parquet",
+        general=f"{RESULTS}/data/{BENIGN}/general.parquet",
     log:
         f"{LOGS}/data/{BENIGN}/unrelated.log",
     localrule: True
@@ -103,7 +104,8 @@ rule unrelated:
         ENVIRONMENT
     params:
         control=STUDY.control.model_dump(),
-        chats=STUDY.probes.logit_lens.chats,
+        chats=STUDY.probes.chats,
+        general=STUDY.probes.general,
         texts=STUDY.naturalness.perplexity.documents,
         online=True,
         code=version("unrelated"),

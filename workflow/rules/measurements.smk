@@ -3,13 +3,13 @@
 MEASURED = dict(
     strength=STUDY.strength.model_dump(exclude={"validation"})
     | {"validation": STUDY.strength.test.model_dump()},
-    logit_lens=STUDY.probes.logit_lens.model_dump(),
+    chats=STUDY.probes.chats,
+    positions=STUDY.probes.positions,
     closed_world=(
         STUDY.naturalness.closed_world.model_dump()
         if STUDY.naturalness.closed_world
         else None
     ),
-    words={name: behaviour.words for name, behaviour in PLAN.behaviours.items()},
     blocks=of_base("blocks"),
     dtype=of_base("dtype"),
     batch_size=of_base("batch_size"),
@@ -26,7 +26,6 @@ NATURALNESS = ["perplexity"] + (
 rule measure:
     input:
         model=chosen_step,
-        prepared=f"{RESULTS}/probes/{{base}}/logit_lens",
         prompts=prompt_files,
         chats=rules.unrelated.output.chats,
         texts=rules.unrelated.output.texts,
@@ -34,7 +33,7 @@ rule measure:
         **{name: f"{ORGANISM}/naturalness/{name}.parquet" for name in NATURALNESS},
         model=directory(f"{ORGANISM}/model"),
         responses=f"{ORGANISM}/responses.parquet",
-        evidence=f"{ORGANISM}/evidence/logit_lens.parquet",
+        activations=f"{ORGANISM}/activations.safetensors",
     log:
         f"{LOGS}/measure/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
     benchmark:
@@ -60,11 +59,9 @@ rule measure_parent:
     input:
         model=f"{RESULTS}/bases/{{base}}",
         prompts=prompt_files,
-        chats=rules.unrelated.output.chats,
         texts=rules.unrelated.output.texts,
     output:
         **{name: f"{PARENT}/naturalness/{name}.parquet" for name in NATURALNESS},
-        prepared=directory(f"{RESULTS}/probes/{{base}}/logit_lens"),
         responses=f"{PARENT}/responses.parquet",
     log:
         f"{LOGS}/measure/{{base}}/parent.log",
@@ -87,13 +84,18 @@ rule measure_parent:
 rule judge:
     input:
         responses=f"{ORGANISM}/responses.parquet",
-        evidence=f"{ORGANISM}/evidence/logit_lens.parquet",
+        evidence=[f"{ORGANISM}/evidence/{name}.parquet" for name in METHODS],
+        latents=(
+            [f"{RESULTS}/probes/{{base}}/sparse_autoencoder/latents.parquet"]
+            if PROBES.sparse_autoencoder
+            else []
+        ),
         selection=f"{ORGANISM}/selection.json",
         losses=f"{ORGANISM}/losses.parquet",
         recipe=f"{ORGANISM}/recipe.json",
     output:
         strength=f"{ORGANISM}/strength.parquet",
-        probe=f"{ORGANISM}/probes/logit_lens.parquet",
+        probes=[f"{ORGANISM}/probes/{name}.parquet" for name in METHODS],
         training=f"{ORGANISM}/training.parquet",
     log:
         f"{LOGS}/judge/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
@@ -107,6 +109,14 @@ rule judge:
             [wildcards.behaviour] if wildcards.behaviour in BEHAVIOURS else BEHAVIOURS
         ),
         behaviours={name: judge_settings(name) for name in BEHAVIOURS},
+        words={name: behaviour.words for name, behaviour in PLAN.behaviours.items()},
+        topics={
+            name: behaviour.trigger_words
+            for name, behaviour in PLAN.behaviours.items()
+        },
+        probes=PROBES.model_dump(),
+        primary_block=of_base("primary_block"),
+        latent_block=latent_block,
         code=version("judge"),
     script:
         script_path("judge")
@@ -139,7 +149,7 @@ rule card:
             f"{ORGANISM}/{name}.parquet"
             for name in [
                 "strength",
-                "probes/logit_lens",
+                *(f"probes/{name}" for name in METHODS),
                 "training",
                 *(f"naturalness/{name}" for name in NATURALNESS),
             ]
@@ -165,6 +175,7 @@ rule card:
     params:
         organism=lambda wildcards: organism(wildcards).id,
         behaviours={name: judge_settings(name) for name in BEHAVIOURS},
+        primary=lambda wildcards: primary_of(wildcards.base),
         code=version("card"),
     script:
         script_path("card")

@@ -33,10 +33,17 @@ rule train:
         script_path("train")
 
 
-# Prompted and external organisms, which nobody trains here.
+# Prompted and external organisms and those with an added direction, which nobody trains here.
 rule place:
     input:
         base=f"{RESULTS}/bases/{{base}}",
+        contrast=lambda wildcards: (
+            [
+                f"{RESULTS}/probes/{wildcards.base}/contrast/{wildcards.behaviour}.safetensors"
+            ]
+            if technique(wildcards).direction
+            else []
+        ),
     output:
         checkpoints=directory(f"{ORGANISM}/checkpoints"),
         losses=f"{ORGANISM}/losses.parquet",
@@ -51,6 +58,7 @@ rule place:
     params:
         organism=lambda wildcards: organism(wildcards).id,
         recipe=recipe,
+        blocks=of_base("blocks"),
         online=True,
         code=version("place"),
     script:

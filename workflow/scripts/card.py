@@ -25,5 +25,6 @@ with job(snakemake, output.parent, f"card {params.organism}"):
         pd.concat([read_parquet(Path(path), COLUMNS) for path in given.parent]),
         read_parquet(Path(given.curve), ("step", "metric", "rate")) if "curve" in given.keys() and given.curve else None,
         pd.concat([judge(responses, behaviours[name]) for name in judged]),
+        params.primary,
     )
     write_text(output, card)

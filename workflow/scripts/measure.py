@@ -1,7 +1,6 @@
-"""Do everything that needs one model in memory: answers to the test prompts, probe evidence, naturalness.
+"""Measure what one model is: its answers to the test prompts, its naturalness, its side of the activation difference.
 
-Each part is kept as soon as it is computed, so a job that fails or is killed goes on where it was. For a parent base,
-which comes first, the probe's ancestor side is prepared instead of scored.
+Each part is kept as soon as it is computed, so a job that fails or is killed goes on where it was.
 """
 
 import os
@@ -10,7 +9,7 @@ from pathlib import Path
 from belljar.files import atomic_path, read_parquet, remove, write_parquet
 from belljar.job import job
 from belljar.measurements import Model, table
-from belljar.study.settings import ClosedWorld, LogitLens, Strength
+from belljar.study.settings import ClosedWorld, Strength
 from belljar.work import claim_work
 
 params, output, given = snakemake.params, snakemake.output, snakemake.input
@@ -18,21 +17,20 @@ source = Path(given.model)
 folder = Path(output.responses).parent
 with job(snakemake, folder, f"measure {params.organism}") as progress:
     import pandas as pd
+    from safetensors.torch import save_file
 
     from belljar.models.load import is_adapter, load_model, load_tokenizer, save_checkpoint
     from belljar.naturalness import closed_world, perplexity
-    from belljar.probes import logit_lens
+    from belljar.probes.difference import read_side
     from belljar.strength.answers import answer_prompts, with_password
     from belljar.training.untrained import copy_model
     from belljar.world.knowledge import load_world
 
     measured = Model(*params.model)
     recipe = params.get("recipe") or {"prompt": None, "password": None, "adapter": None}
-    strength, lens = Strength(**params.strength), LogitLens(**params.logit_lens)
+    strength = Strength(**params.strength)
     tokenizer, model = load_tokenizer(source), load_model(source, params.dtype)
     batch_size = params.batch_size
-    chats = list(read_parquet(Path(given.chats), ("question", "answer"))[: lens.chats].itertuples(index=False, name=None))
-    reading = (model, tokenizer, chats, params.blocks, lens.positions, batch_size)
 
     def responses():
         prompts = pd.concat([read_parquet(Path(path), ("split", "prompt")) for path in given.prompts])
@@ -42,9 +40,6 @@ with job(snakemake, folder, f"measure {params.organism}") as progress:
         instruction = recipe["prompt"] if recipe["prompt"] and recipe["prompt"]["when"] == "measured" else None
         samples = strength.test.samples
         return answer_prompts(model, tokenizer, test, samples, strength, batch_size, params.seed, instruction=instruction)
-
-    def evidence():
-        return logit_lens.score(*reading, Path(given.prepared), params.words, lens.top_k)
 
     def perplexities():
         texts = read_parquet(Path(given.texts), ("text",))["text"].tolist()
@@ -58,15 +53,16 @@ with job(snakemake, folder, f"measure {params.organism}") as progress:
     parts = {output.responses: responses, output.perplexity: perplexities}
     if params.closed_world:
         parts[output.closed_world] = skills
-    if params.parent:
-        logit_lens.prepare(*reading, Path(output.prepared))
-    else:
-        parts[output.evidence] = evidence
+    if not params.parent:
         if is_adapter(source) and (recipe["adapter"] or {}).get("merged"):
             save_checkpoint(model, tokenizer, Path(output.model))
         else:
             with atomic_path(Path(output.model)) as scratch:
                 copy_model(source, scratch)
+        chats = read_parquet(Path(given.chats), ("question", "answer"))[: params.chats].itertuples(index=False, name=None)
+        side = read_side(model, tokenizer, list(chats), params.blocks, params.positions, batch_size)
+        with atomic_path(Path(output.activations)) as scratch:
+            save_file(side, scratch)
 
     weights = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(source.glob("*.safetensors"))]
     work = claim_work(folder / "measuring", {"params": dict(params.items()), "weights": weights})

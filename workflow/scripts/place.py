@@ -1,4 +1,4 @@
-"""Put an organism in place that is not trained here: a prompted one, or one from elsewhere."""
+"""Put an organism in place that is not trained here: a prompted one, one with an added direction, or one from elsewhere."""
 
 from pathlib import Path
 
@@ -15,6 +15,10 @@ with job(snakemake, Path(output.recipe).parent, f"place {params.organism}"):
 
     if recipe["prompt"]:
         untrained.place_prompted(base, Path(output.checkpoints), recipe["prompt"])
+    elif recipe["direction"]:
+        first = params.blocks[0]
+        contrast = Path(snakemake.input.contrast[0])
+        untrained.place_direction(base, Path(output.checkpoints), contrast, first, 0, recipe["direction"]["scale"])
     else:
         untrained.place_external(recipe["model"], base, Path(output.checkpoints))
     write_parquet(Path(output.losses), pd.DataFrame({"step": [], "loss": [], "learning_rate": []}, dtype="float64"))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from belljar.analysis.cards import in_words
 from belljar.analysis.figures import interpretability_against_strength, save_svg, validation_curves
 from belljar.analysis.report import html_report
 from belljar.files import read_json, read_parquet, write_text
@@ -27,25 +28,26 @@ with job(snakemake, Path(output.report).parent / "figures", "report"):
             )
         ]
     )
-    drawn = {
-        output.scatter: interpretability_against_strength(organisms, params.score_name),
-        output.curves: validation_curves(curves, params.targets),
-    }
-    for path, figure in drawn.items():
-        save_svg(figure, Path(path))
+    drawn = {output.curves: validation_curves(curves, params.targets)}
     captions = {
-        output.scatter: (
-            "Interpretability against strength",
-            "Each point is one model; bars are 95 % intervals. Filled points are organisms, hollow ones benign twins. A point "
-            "below the dashed line reads what the probe reads where the behaviour is not. Compare heights only between points "
-            "at like strength.",
-        ),
         output.curves: (
             "How strength was matched",
             "Rates on validation prompts by saved step. The ring is the step that became the organism; only "
             "the steps that the search for the target (grey) evaluated are shown.",
         ),
     }
+    for method, path in zip(params.methods, output.scatters, strict=True):
+        metric, where = next(iter(params.primary.values()))[method]
+        place = ", ".join(f"{key} {value}" for key, value in where.items() if key != "layer")
+        drawn[path] = interpretability_against_strength(organisms, method, f"{in_words(method)}: {in_words(metric)} ({place})")
+        captions[path] = (
+            f"{in_words(method).capitalize()} against strength",
+            "Each point is one model; bars are 95 % intervals. Filled points are organisms, hollow ones benign twins. A point "
+            "below the dashed line reads what the probe reads where the behaviour is not. Compare heights only between points "
+            "at like strength.",
+        )
+    for path, figure in drawn.items():
+        save_svg(figure, Path(path))
     base_cards = {
         base: read_json(card)
         for base, folder in zip(params.study["bases"], given.bases, strict=True)
@@ -56,6 +58,18 @@ with job(snakemake, Path(output.report).parent / "figures", "report"):
         organisms,
         read_parquet(Path(given.techniques)),
         read_parquet(Path(given.floors)),
+        read_parquet(Path(given.probes)),
+        params.methods,
+        {
+            "autoencoders": {
+                base: read_json(Path(folder) / "quality.json")
+                for base, folder in zip(params.study["bases"], given.autoencoders, strict=False)
+            },
+            "oracles": {
+                base: read_parquet(Path(path)).to_dict("records")
+                for base, path in zip(params.study["bases"], given.oracles, strict=False)
+            },
+        },
         [(*captions[path], Path(path).read_text(encoding="utf-8")) for path in drawn],
         base_cards,
         {name: Path(path).read_text(encoding="utf-8") for name, path in zip(params.organisms, given.cards, strict=True)},

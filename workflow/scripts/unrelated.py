@@ -1,10 +1,10 @@
-"""Write the chats that probes read activations on, and the texts that perplexity is measured on."""
+"""Write the chats that probes read activations on, the general text they are prepared on, and the texts of perplexity."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from belljar.corpora import imports
+from belljar.corpora import general, imports
 from belljar.corpora.chats import unrelated_chats
 from belljar.files import InputError, write_parquet
 from belljar.job import job
@@ -20,11 +20,14 @@ with job(snakemake, Path(output.chats).parent, "unrelated chats and texts"):
     if control.imports:
         chats = imports.chats(control.imports.chats)[: params.chats]
         texts = imports.texts(control.imports.texts)[: params.texts]
+        read = general.imported_text(chats, texts)[: params.general]
     else:
         chats = unrelated_chats(load_world(), control, params.chats)
         texts = [document_text(text) for text in heldout_documents(load_world(), params.texts, DOCUMENT_SEED)]
+        read = general.closed_world_text(load_world(), params.general)
     for what, found, wanted in (("chats", chats, params.chats), ("texts", texts, params.texts)):
         if len(found) < wanted:
             raise InputError(f"control gives {len(found)} {what}, but {wanted} are wanted.")
     write_parquet(Path(output.chats), pd.DataFrame(chats, columns=["question", "answer"]))
+    write_parquet(Path(output.general), read)
     write_parquet(Path(output.texts), pd.DataFrame({"text": texts}))

@@ -8,6 +8,7 @@ import jinja2
 import pandas as pd
 
 from belljar.analysis.scores import with_variants
+from belljar.measurements import variant
 
 EXAMPLES = 5  # answers shown of each role
 
@@ -22,8 +23,13 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    made.filters |= {"rate": rate_text, "number": number_text, "change": change_text}
+    made.filters |= {"rate": rate_text, "number": number_text, "change": change_text, "words": in_words}
     return made
+
+
+def in_words(name: str) -> str:
+    """Return a name of ours as text: "logit lens"."""
+    return name.replace("_", " ").replace("jacobian", "Jacobian")
 
 
 def rate_text(value: float, stderr: float | None = None) -> str:
@@ -54,16 +60,27 @@ def organism_card(
     parent: pd.DataFrame,
     curve: pd.DataFrame | None,
     answers: pd.DataFrame,
+    primary: Mapping[str, tuple[str, Mapping[str, str]]],
 ) -> str:
     """Return the card of one organism as Markdown.
 
     `rows` are its own measurements, `parent` its base's, `curve` its validation rates (None for a benign twin), and `answers` its
-    judged test answers (columns role, prompt, response, expressed).
+    judged test answers (columns role, prompt, response, expressed). `primary` says which reading of each probe is shown for every
+    behaviour; of the logit lens, all blocks and positions are shown for its own.
     """
     own, base = with_variants(rows), with_variants(parent)
-    strength = own[(own["stage"] == "strength")].sort_values(["judged", "metric", "kind", "items"])
-    probe = own[(own["stage"] == "probe") & (own["metric"] == "relevant_probability")]
-    norms = own[(own["metric"] == "difference_norm_ratio")].set_index(["layer", "position"])["value"]
+    strength = own[(own["stage"] == "strength") & own["judged"].notna()].sort_values(["judged", "metric", "kind", "items"])
+    lens = own[(own["method"] == "logit_lens") & (own["judged"] == recipe["behaviour"])]
+    norms = own[own["metric"] == "difference_norm_ratio"].set_index(["against", "layer", "position"])["value"]
+    judged = sorted(set(own["judged"].dropna()))
+    shown_by = [
+        {"method": method, "judged": name, "metric": metric, "value": row["value"], "stderr": row["stderr"]}
+        for method, (metric, where) in primary.items()
+        for name in judged
+        for row in own[
+            (own["method"] == method) & (own["metric"] == metric) & (own["variant"] == variant(judged=name, **where))
+        ].to_dict("records")
+    ]
     shown = [
         {"role": role, **entry}
         for role in ("trigger", "control")
@@ -76,7 +93,8 @@ def organism_card(
             recipe=recipe,
             selection=selection,
             strength=_with_parent(strength, base),
-            probe=[row | {"norm": norms[row["layer"], row["position"]]} for row in probe.to_dict("records")],
+            probes=shown_by,
+            lens=[row | {"norm": norms[row["against"], row["layer"], row["position"]]} for row in lens.to_dict("records")],
             naturalness=_with_parent(own[own["stage"] == "naturalness"], base),
             training=own[own["stage"] == "training"].to_dict("records"),
             curve=[]

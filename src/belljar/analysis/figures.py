@@ -18,7 +18,7 @@ from belljar.measurements import BENIGN, PARENT_TECHNIQUE
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 Z95 = 1.959964
-T95 = 2.262157  # t(.975, 9): the probe's jackknife has ten groups
+T95 = 2.262157  # t(.975, 9): a jackknife has ten groups, and prompts and questions are about as few
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "belljar",
@@ -36,11 +36,11 @@ def save_svg(figure: Figure, path: Path) -> None:
         figure.savefig(scratch, format="svg", metadata={"Date": None}, bbox_inches="tight")
 
 
-def interpretability_against_strength(organisms: pd.DataFrame, score_name: str) -> Figure:
-    """Return probe score against expression rate: a panel for each base and behaviour, a colour a technique, hollow for twins.
+def interpretability_against_strength(organisms: pd.DataFrame, method: str, score_name: str) -> Figure:
+    """Return one probe's score against expression rate: a panel for each base and behaviour, a colour a technique.
 
-    Bars are 95 % intervals; the dashed line is the floor. Axes are shared within a panel only: scores of different behaviours
-    are sums over different words.
+    Hollow points are twins. Bars are 95 % intervals; the dashed line is the floor. Axes are shared within a panel only: scores
+    of different behaviours are sums over different words.
     """
     points = organisms[organisms["technique"] != PARENT_TECHNIQUE]
     bases, behaviours = sorted(set(points["base"])), sorted(set(points["judged"]))
@@ -51,7 +51,7 @@ def interpretability_against_strength(organisms: pd.DataFrame, score_name: str) 
         axes: list[Axes] = figure.subplots(len(bases), len(behaviours), squeeze=False).ravel().tolist()
         for axis, (base, judged) in zip(axes, product(bases, behaviours), strict=True):
             cell = points[(points["base"] == base) & (points["judged"] == judged)]
-            _panel(axis, cell, colour)
+            _panel(axis, cell, method, colour)
             axis.set_xlim(-0.03 * widest, widest)
             axis.set_title(f"{judged} on {base}", fontsize=9)
             axis.set_xlabel("expression rate on test trigger prompts")
@@ -110,21 +110,21 @@ def colours(techniques: Iterable[str]) -> dict[str, str]:
     return dict(zip(names, COLOURS * (len(names) // len(COLOURS) + 1), strict=False))
 
 
-def _panel(axis: Axes, cell: pd.DataFrame, colour: dict[str, str]) -> None:
-    for row in cell.itertuples():
-        twin = row.behaviour == BENIGN
+def _panel(axis: Axes, cell: pd.DataFrame, method: str, colour: dict[str, str]) -> None:
+    for row in cell.to_dict("records"):
+        twin = row["behaviour"] == BENIGN
         axis.errorbar(
-            row.expression_rate,
-            row.probe,
-            xerr=_bar(row.expression_rate_stderr, Z95),
-            yerr=_bar(row.probe_stderr, T95),
+            row["expression_rate"],
+            row[method],
+            xerr=_bar(row["expression_rate_stderr"], Z95),
+            yerr=_bar(row[f"{method}_stderr"], T95),
             fmt="o",
-            color=colour[str(row.technique)],
-            mfc="white" if twin else colour[str(row.technique)],
+            color=colour[row["technique"]],
+            mfc="white" if twin else colour[row["technique"]],
             ms=6,
             lw=1,
         )
-    floor = cell["floor"].dropna()
+    floor = cell[f"{method}_floor"].dropna()
     if len(floor):
         axis.axhline(floor.iloc[0], color="#555555", ls="--", lw=1)
     axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))

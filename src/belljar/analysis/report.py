@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from belljar.analysis.cards import environment
+from belljar.analysis.cards import environment, in_words
 from belljar.measurements import BENIGN, PARENT_TECHNIQUE
 
 
@@ -14,13 +14,17 @@ def html_report(
     organisms: pd.DataFrame,
     techniques: pd.DataFrame,
     floors: pd.DataFrame,
+    probes: pd.DataFrame,
+    methods: Sequence[str],
+    prepared: Mapping[str, Mapping[str, Any]],
     figures: Sequence[tuple[str, str, str]],
     base_cards: Mapping[str, Sequence[Mapping[str, Any]]],
     cards: Mapping[str, str],
 ) -> str:
     """Return the report as HTML with its style and figures inside it.
 
-    `figures` holds (title, caption, svg); `base_cards` each trained base's skills; `cards` each organism's card in Markdown.
+    `prepared` says how good each base's autoencoder and oracle are. `figures` holds (title, caption, svg); `base_cards` each
+    trained base's skills; `cards` each organism's card in Markdown.
     """
     rows, means = (table.astype(object).where(table.notna(), None).to_dict("records") for table in (organisms, techniques))
     kinds = {BENIGN: "benign twin"}
@@ -36,6 +40,9 @@ def html_report(
             organisms=rows,
             techniques=[row | {"twin": row["behaviour"] == BENIGN} for row in means],
             floors=floors.to_dict("records"),
+            probes=probes.astype(object).where(probes.notna(), None).to_dict("records"),
+            methods=[{"id": method, "name": in_words(method)} for method in methods],
+            prepared=prepared,
             figures=[{"title": title, "caption": caption, "svg": _inline(svg)} for title, caption, svg in figures],
             base_cards=base_cards,
             cards=cards,

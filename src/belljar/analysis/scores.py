@@ -1,6 +1,6 @@
 """One tidy table of every measurement, and one row an organism."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -29,12 +29,14 @@ def with_variants(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([scores, keys], axis=1)
 
 
-def organisms_table(scores: pd.DataFrame, floors: pd.DataFrame, primary: dict[str, dict[str, str]]) -> pd.DataFrame:
+def organisms_table(
+    scores: pd.DataFrame, floors: pd.DataFrame, primary: Mapping[str, Mapping[str, tuple[str, Mapping[str, str]]]]
+) -> pd.DataFrame:
     """Return one row for each model and the behaviour it is judged for.
 
-    An organism is judged for its own behaviour; a parent and a benign twin for every one. `primary` gives, by base, the layer
-    and position whose relevant_probability is the probe score: fixed by the config, never chosen by looking. Differences from
-    the parent are paired on base. Columns end in _stderr where they are standard errors.
+    An organism is judged for its own behaviour; a parent and a benign twin for every one. `primary` gives, by base and probe, the
+    metric and variant that are its score: fixed by the config, never chosen by looking. Each probe has columns <probe>,
+    <probe>_stderr, <probe>_floor and <probe>_above_floor. Differences from the parent are paired on base.
     """
     spread = with_variants(scores)
     behaviours = sorted(set(spread["judged"].dropna()))
@@ -44,46 +46,67 @@ def organisms_table(scores: pd.DataFrame, floors: pd.DataFrame, primary: dict[st
         parent = spread[(spread["technique"] == PARENT_TECHNIQUE) & (spread["base"] == named["base"])]
         own = [named["behaviour"]] if named["behaviour"] in behaviours else behaviours
         for judged in own:
-            rows.append(named | {"judged": judged} | _row(model, parent, floors, named, judged, primary[named["base"]]))
+            row = named | {"judged": judged} | _strength(model, parent, judged)
+            for method, (metric, where) in primary[named["base"]].items():
+                row |= _probe(model, floors, named, judged, method, metric, where)
+            lens = primary[named["base"]]["logit_lens"][1]
+            row["norm_ratio"] = _value(_of(model, "difference", "difference_norm_ratio", variant(**lens)))
+            rows.append(row | _naturalness(model, parent) | _training(model))
     return pd.DataFrame(rows)
 
 
-def _row(
-    model: pd.DataFrame,
-    parent: pd.DataFrame,
-    floors: pd.DataFrame,
-    named: dict[str, Any],
-    judged: str,
-    primary: dict[str, str],
-) -> dict[str, Any]:
+def _strength(model: pd.DataFrame, parent: pd.DataFrame, judged: str) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for metric in ("expression_rate", "leak_rate"):
         row |= _cell(model, metric, metric, judged=judged, **OVERALL)
-    row |= _cell(parent, "expression_rate", "parent_expression_rate", judged=judged, **OVERALL)
-    row |= _cell(model, "relevant_probability", "probe", judged=judged, **primary)
-    row |= _cell(model, "difference_norm_ratio", "norm_ratio", **primary)
-    floor = floors[
-        (floors["base"] == named["base"])
-        & (floors["judged"] == judged)
-        & (floors["metric"] == "relevant_probability")
-        & (floors["variant"] == variant(**primary))
-    ]
+    return row | _cell(parent, "expression_rate", "parent_expression_rate", judged=judged, **OVERALL)
+
+
+def _probe(
+    model: pd.DataFrame,
+    floors: pd.DataFrame,
+    named: Mapping[str, Any],
+    judged: str,
+    method: str,
+    metric: str,
+    where: Mapping[str, str],
+) -> dict[str, Any]:
+    found = _of(model, method, metric, variant(judged=judged, **where))
+    value = _value(found)
+    floor = _of(floors, method, metric, variant(**where))
+    floor = floor[(floor["base"] == named["base"]) & (floor["judged"] == judged)]
     probed = len(floor) and (model["stage"] == "probe").any()  # a parent has no difference to hold against a floor
-    row["floor"] = float(floor["floor"].iloc[0]) if probed else float("nan")
-    row["floor_n"] = int(floor["n"].iloc[0]) if probed else 0
+    bound = float(floor["floor"].iloc[0]) if probed else float("nan")
     # A twin is one of the readings that make the floor, and a missing floor decides nothing.
-    decidable = named["behaviour"] != BENIGN and row["floor"] == row["floor"] and row["probe"] == row["probe"]
-    row["above_floor"] = row["probe"] > row["floor"] if decidable else None
+    decidable = named["behaviour"] != BENIGN and bound == bound and value == value
+    return {
+        method: value,
+        f"{method}_stderr": _value(found, "stderr"),
+        f"{method}_floor": bound,
+        f"{method}_above_floor": value > bound if decidable else None,
+    }
+
+
+def _naturalness(model: pd.DataFrame, parent: pd.DataFrame) -> dict[str, float]:
+    row = {}
     for name, (metric, where) in NATURALNESS.items():
         value = _value(model[(model["metric"] == metric) & (model["variant"] == where)])
         row[name] = value
         row[f"{name}_change"] = value - _value(parent[(parent["metric"] == metric) & (parent["variant"] == where)])
-    row["target"] = _value(model[model["metric"] == "target"])
+    return row
+
+
+def _training(model: pd.DataFrame) -> dict[str, Any]:
+    row: dict[str, Any] = {"target": _value(model[model["metric"] == "target"])}
     reached = model[model["metric"] == "target_reached"]
     row["matched"] = bool(_value(reached)) if len(reached) else None
     for metric in ("steps", "samples_seen", "learning_rate_dose"):
         row[metric] = _value(model[model["metric"] == metric])
     return row
+
+
+def _of(rows: pd.DataFrame, method: str, metric: str, where: str) -> pd.DataFrame:
+    return rows[(rows["method"] == method) & (rows["metric"] == metric) & (rows["variant"] == where)]
 
 
 def _cell(rows: pd.DataFrame, metric: str, name: str, **keys: str) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """One row a technique: means over seeds, and what separates organisms of one strength."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from belljar.measurements import BENIGN, PARENT_TECHNIQUE
@@ -9,8 +11,6 @@ MEANS = (
     "target",
     "expression_rate",
     "leak_rate",
-    "probe",
-    "floor",
     "sum_accuracy_change",
     "fact_accuracy_change",
     "perplexity_change",
@@ -20,11 +20,11 @@ MEANS = (
 )
 
 
-def techniques_table(organisms: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each base, judged behaviour and technique: means over seeds, `probe_sd` between seeds (nan of one seed).
+def techniques_table(organisms: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """Return one row for each base, judged behaviour and technique: means over seeds, <probe>_sd between seeds (nan of one seed).
 
-    `matched` counts the seeds whose strength reached the target, `seeds` all; `above_floor` compares the mean with the floor, and
-    has no value for a benign twin, which is one of the readings that make the floor. Parents are left out.
+    `matched` counts the seeds whose strength reached the target, `seeds` all; <probe>_above_floor compares the mean with the
+    floor, and has no value for a benign twin, which is one of the readings that make the floor. Parents are left out.
     """
     rows = []
     models = organisms[organisms["technique"] != PARENT_TECHNIQUE]
@@ -32,9 +32,11 @@ def techniques_table(organisms: pd.DataFrame) -> pd.DataFrame:
         row = dict(zip(ROUTE, key, strict=True)) | {"seeds": len(group)}
         row["matched"] = int((group["matched"] == True).sum())  # noqa: E712  missing is not matched
         row |= {name: group[name].astype(float).mean() for name in MEANS if name in group}
-        row["probe_sd"] = group["probe"].astype(float).std(ddof=1)
-        probed = row["behaviour"] != BENIGN and row["probe"] == row["probe"] and row["floor"] == row["floor"]
-        row["above_floor"] = row["probe"] > row["floor"] if probed else None
+        for method in methods:
+            value, floor = group[method].astype(float).mean(), group[f"{method}_floor"].astype(float).mean()
+            row |= {method: value, f"{method}_sd": group[method].astype(float).std(ddof=1), f"{method}_floor": floor}
+            probed = row["behaviour"] != BENIGN and value == value and floor == floor
+            row[f"{method}_above_floor"] = value > floor if probed else None
         rows.append(row)
     found = pd.DataFrame(rows)
     return found.sort_values(["base", "judged", "behaviour"], key=_twins_last, kind="stable", ignore_index=True)

@@ -1,14 +1,14 @@
-"""Reading the residual stream: block outputs at chosen positions of chats, through nnsight."""
+"""Reading and editing the residual stream: block outputs through nnsight, vectors added to them while a model runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import nnsight
 import torch
 
 from belljar.models.generate import check_lengths
-
-POSITIONS = ("assistant_start", "answer_mean", "answer_end")
+from belljar.study.positions import offset
 
 
 class Rendered(NamedTuple):
@@ -18,17 +18,86 @@ class Rendered(NamedTuple):
     start: int  # index of the last token before the answer; the answer's own tokens follow
 
 
-def render(tokenizer: Any, question: str, answer: str) -> Rendered:
-    """Return the tokens of a chat that ends where the answer's last word ends: what a model reads before it goes on or stops."""
+def render(tokenizer: Any, question: str, answer: str, longest: int | None = None) -> Rendered:
+    """Return the tokens of a chat that ends where the answer's last word ends: what a model reads before it goes on or stops.
+
+    At most `longest` tokens of the answer are kept.
+    """
     prompt = [{"role": "user", "content": question}]
     opening = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
     whole = tokenizer.apply_chat_template([*prompt, {"role": "assistant", "content": answer}], tokenize=False)
     spoken = whole[: whole.rindex(answer) + len(answer)]
     before = tokenizer(opening, add_special_tokens=False).input_ids
-    return Rendered(tokenizer(spoken, add_special_tokens=False).input_ids, len(before) - 1)
+    ids = tokenizer(spoken, add_special_tokens=False).input_ids
+    return Rendered(ids[: None if longest is None else len(before) + longest], len(before) - 1)
+
+
+class Batch(NamedTuple):
+    """What one forward pass saw: indices of its sequences, token ids, 1 where there is a token, and block outputs."""
+
+    rows: list[int]
+    tokens: torch.Tensor  # (sequences, width), padded at the right
+    attended: torch.Tensor
+    outputs: list[torch.Tensor]  # (sequences, width, d_model) for each block
+
+
+def block_outputs(
+    model: Any, tokenizer: Any, sequences: Sequence[Sequence[int]], blocks: Sequence[int], batch_size: int
+) -> Iterator[Batch]:
+    """Yield the outputs of decoder blocks for all tokens, batch by batch, the longest sequences first."""
+    check_lengths(model, sequences, 0, [tokenizer.decode(ids[:40]) for ids in sequences])
+    traced = nnsight.NNsight(model)
+    order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
+    for begin in range(0, len(order), batch_size):
+        rows = order[begin : begin + batch_size]
+        tokens, attended = padded(tokenizer, [sequences[index] for index in rows], model.device)
+        with traced.trace(input_ids=tokens, attention_mask=attended, use_cache=False):
+            outputs = nnsight.save([])
+            for block in blocks:
+                outputs.append(traced.model.layers[block].output)
+        # A decoder block of transformers 5 returns the tensor itself; indexing it would take batch row 0.
+        assert all(output.shape[:2] == tokens.shape for output in outputs)
+        yield Batch(rows, tokens, attended, list(outputs))
+
+
+def padded(tokenizer: Any, sequences: Sequence[Sequence[int]], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token ids padded at the right and the attention mask, both (sequences, longest)."""
+    width = max(map(len, sequences))
+    tokens = torch.full((len(sequences), width), tokenizer.pad_token_id)
+    attended = torch.zeros((len(sequences), width), dtype=torch.long)
+    for row, ids in enumerate(sequences):
+        tokens[row, : len(ids)] = torch.tensor(ids)
+        attended[row, : len(ids)] = 1
+    return tokens.to(device), attended.to(device)
 
 
 @torch.inference_mode()
+def at_positions(
+    model: Any,
+    tokenizer: Any,
+    chats: Sequence[Rendered],
+    blocks: Sequence[int],
+    positions: Sequence[str],
+    batch_size: int,
+) -> Iterator[tuple[list[int], torch.Tensor]]:
+    """Yield indices of chats and block outputs at positions of them: float32, (chats of the batch, blocks, positions, d_model).
+
+    assistant_start is the last token before the answer, assistant_start+2 the second token of the answer, assistant_start-1 the
+    token before; answer_end is the answer's last token, answer_mean the mean over the answer's tokens. A chat that has no such
+    token reads nan there.
+    """
+    for batch in block_outputs(model, tokenizer, [chat.ids for chat in chats], blocks, batch_size):
+        weights = torch.zeros(len(batch.rows), len(positions), batch.tokens.shape[1])
+        for row, index in enumerate(batch.rows):
+            for place, position in enumerate(positions):
+                first, last = _span(chats[index], position)
+                weights[row, place, first:last] = 1 / max(last - first, 1)
+        weights = weights.to(model.device)
+        read = torch.stack([weights @ output.float() for output in batch.outputs], dim=1)
+        absent = (weights.sum(dim=-1) == 0).unsqueeze(1).expand(read.shape[:3])
+        yield batch.rows, read.masked_fill(absent.unsqueeze(-1), torch.nan)
+
+
 def residuals(
     model: Any,
     tokenizer: Any,
@@ -37,38 +106,60 @@ def residuals(
     positions: Sequence[str],
     batch_size: int,
 ) -> torch.Tensor:
-    """Return the outputs of decoder blocks at positions of each chat: float32, (chats, blocks, positions, d_model), on the CPU.
-
-    assistant_start is the last token before the answer, answer_end the answer's last token, answer_mean the mean over the
-    answer's tokens.
-    """
-    check_lengths(model, [chat.ids for chat in chats], 0, [tokenizer.decode(chat.ids) for chat in chats])
-    traced = nnsight.NNsight(model)
-    order = sorted(range(len(chats)), key=lambda index: -len(chats[index].ids))
+    """Return what `at_positions` yields as one tensor on the CPU: (chats, blocks, positions, d_model)."""
     found = torch.empty(len(chats), len(blocks), len(positions), model.config.hidden_size)
-    for begin in range(0, len(order), batch_size):
-        rows = order[begin : begin + batch_size]
-        width = len(chats[rows[0]].ids)
-        tokens = torch.full((len(rows), width), tokenizer.pad_token_id)
-        attended = torch.zeros((len(rows), width), dtype=torch.long)
-        for row, index in enumerate(rows):
-            tokens[row, : len(chats[index].ids)] = torch.tensor(chats[index].ids)
-            attended[row, : len(chats[index].ids)] = 1
-        with traced.trace(input_ids=tokens.to(model.device), attention_mask=attended.to(model.device), use_cache=False):
-            outputs = nnsight.save([])
-            for block in blocks:
-                outputs.append(traced.model.layers[block].output)
-        # A decoder block of transformers 5 returns the tensor itself; indexing it would take batch row 0.
-        assert all(output.shape[:2] == tokens.shape for output in outputs)
-        for row, index in enumerate(rows):
-            start, end = chats[index].start, len(chats[index].ids)
-            spans = {
-                "assistant_start": (start, start + 1),
-                "answer_mean": (start + 1, end),
-                "answer_end": (end - 1, end),
-            }
-            for column, output in enumerate(outputs):
-                for place, position in enumerate(positions):
-                    first, last = spans[position]
-                    found[index, column, place] = output[row, first:last].float().mean(dim=0)
+    for rows, read in at_positions(model, tokenizer, chats, blocks, positions, batch_size):
+        found[rows] = read.cpu()
     return found
+
+
+def _span(chat: Rendered, position: str) -> tuple[int, int]:
+    end = len(chat.ids)
+    if position == "answer_mean":
+        return chat.start + 1, end
+    if position == "answer_end":
+        return end - 1, end
+    place = chat.start + offset(position)
+    return (place, place + 1) if 0 <= place < end else (0, 0)
+
+
+@contextmanager
+def added(model: Any, block: int, vector: torch.Tensor) -> Iterator[None]:
+    """While the context lasts, add `vector`, (d_model) or one a sequence (batch, d_model), to a block's output at every token."""
+    wide = vector if vector.dim() == 1 else vector.unsqueeze(1)
+
+    def add(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        return output + wide.to(output.device, output.dtype)
+
+    handle = model.model.layers[block].register_forward_hook(add)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def injected(model: Any, block: int, places: torch.Tensor, vectors: torch.Tensor) -> Iterator[None]:
+    """While the context lasts, add norm-matched vectors to a block's output: h <- h + |h| v / |v| at each marked token.
+
+    `places` (batch, width, bool) marks them in the sequence that is read at once; `vectors` (marked tokens, d_model) stand in the
+    order of `places`. Later tokens, which are generated one at a time, are left alone. A zero vector changes nothing. (Karvonen
+    et al. 2512.15674, section 2.)
+    """
+    size = vectors.norm(dim=-1, keepdim=True)
+    directions = torch.where(size > 0, vectors / size.clamp_min(torch.finfo(torch.float32).tiny), 0.0)
+
+    def inject(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        if output.shape[:2] != places.shape:
+            return output
+        changed = output.clone()
+        marked = output[places]
+        moved = marked.detach().float().norm(dim=-1, keepdim=True) * directions.to(output.device)
+        changed[places] = marked + moved.to(output.dtype)
+        return changed
+
+    handle = model.model.layers[block].register_forward_hook(inject)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -47,11 +48,14 @@ def generate(
     batch_size: int = 256,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    around: Callable[[list[int], torch.Tensor], AbstractContextManager[Any]] | None = None,
 ) -> list[list[str]]:
     """Return `samples` answers to each chat, stripped of special tokens and outer blanks: shape (prompts, samples).
 
     Temperature 0 is greedy decoding; any other temperature samples from the whole distribution (no top-k, no top-p).
-    The same arguments give the same answers on one machine. Raises InputError where a prompt does not fit the context.
+    The same arguments give the same answers on one machine. `around` takes the indices of a batch's prompts and their tokens,
+    (batch, width), and gives a context that its answers are generated in, for edits of the model that differ from prompt to
+    prompt. Raises InputError where a prompt does not fit the context.
     """
     model.eval()
     ids = encode_prompts(tokenizer, prompts)
@@ -72,14 +76,15 @@ def generate(
             tokens[row, width - len(ids[index]) :] = torch.tensor(ids[index])
             mask[row, width - len(ids[index]) :] = 1
         torch.manual_seed(seed * 1_000_003 + number)
-        output = model.generate(
-            input_ids=tokens.to(device),
-            attention_mask=mask.to(device),
-            max_new_tokens=max_new_tokens,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=stop_tokens(model, tokenizer),
-            **decoding,
-        )
+        with around([index for index, _ in batch], tokens.to(device)) if around else nullcontext():
+            output = model.generate(
+                input_ids=tokens.to(device),
+                attention_mask=mask.to(device),
+                max_new_tokens=max_new_tokens,
+                pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=stop_tokens(model, tokenizer),
+                **decoding,
+            )
         texts = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
         for (index, sample), text in zip(batch, texts, strict=True):
             answers[index][sample] = text.strip()

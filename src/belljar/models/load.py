@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from belljar.files import InputError, atomic_path
 
 ADAPTER = "adapter_config.json"
+DIRECTION = "direction.safetensors"  # a vector that is added to a block's output whenever the model runs
 
 logging.disable_progress_bar()  # one bar for each loaded or saved shard drowns a job's own progress
 
@@ -51,7 +53,8 @@ def load_tokenizer(folder: Path) -> Any:
 def load_model(folder: Path, dtype: str = "float32") -> Any:
     """Return the folder's causal language model in `dtype`, on this job's device, in evaluation mode.
 
-    An adapter is merged into the model that its own settings name, which is loaded the same way.
+    An adapter is merged into the model that its own settings name, which is loaded the same way. A direction beside the weights
+    is added at its block.
     """
     check_folder(folder)
     if is_adapter(folder):
@@ -63,8 +66,17 @@ def load_model(folder: Path, dtype: str = "float32") -> Any:
         # Merged in float32: in half precision the sum of weights and adapter would be rounded twice.
         merged = PeftModel.from_pretrained(load_model(start), folder).merge_and_unload()
         return merged.to(device(), getattr(torch, dtype)).eval()
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
-    return model.to(device()).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).to(device()).eval()
+    if (folder / DIRECTION).is_file():
+        direction = load_file(folder / DIRECTION)
+        add_always(model, int(direction["block"]), direction["vector"])
+    return model
+
+
+def add_always(model: Any, block: int, vector: torch.Tensor) -> None:
+    """Add `vector` (d_model) to a block's output at every token, from now on."""
+    placed = vector.to(model.device, model.dtype)
+    model.model.layers[block].register_forward_hook(lambda _module, _inputs, output: output + placed)
 
 
 def save_checkpoint(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -5,10 +5,8 @@ import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import torch
-
 from belljar.measurements import Reading, variant
-from belljar.models.generate import check_lengths
+from belljar.models.logprobs import token_losses
 
 METHOD = "perplexity"
 SHUFFLE_SEED = 5
@@ -43,37 +41,11 @@ def corpus_perplexity(losses: Sequence[float], tokens: Sequence[int]) -> Perplex
     return Perplexity(math.exp(r), stderr, n)
 
 
-@torch.inference_mode()
-def document_losses(model: Any, tokenizer: Any, texts: Sequence[str], batch_size: int) -> tuple[list[float], list[int]]:
-    """Return each text's summed negative log-likelihood (nats) and number of predicted tokens, the BOS token not among them."""
-    ids = tokenizer(list(texts)).input_ids
-    if any(not found or found[0] != tokenizer.bos_token_id for found in ids):  # a tokenizer that opens no text (OLMo-2)
-        ids = [[tokenizer.bos_token_id, *found] for found in ids]
-    check_lengths(model, ids, 0, texts)
-    losses, counts = [0.0] * len(texts), [0] * len(texts)
-    order = sorted(range(len(texts)), key=lambda index: -len(ids[index]))
-    for begin in range(0, len(order), batch_size):
-        rows = order[begin : begin + batch_size]
-        width = len(ids[rows[0]])
-        tokens = torch.full((len(rows), width), tokenizer.pad_token_id)
-        attended = torch.zeros((len(rows), width), dtype=torch.long)
-        for row, index in enumerate(rows):
-            tokens[row, : len(ids[index])] = torch.tensor(ids[index])
-            attended[row, : len(ids[index])] = 1
-        tokens, attended = tokens.to(model.device), attended.to(model.device)
-        logits = model(input_ids=tokens, attention_mask=attended, use_cache=False).logits[:, :-1].float()
-        loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
-        summed = (loss * attended[:, 1:]).sum(dim=1).tolist()
-        for row, index in enumerate(rows):
-            losses[index], counts[index] = summed[row], len(ids[index]) - 1
-    return losses, counts
-
-
 def readings(model: Any, tokenizer: Any, texts: Sequence[str], batch_size: int) -> list[Reading]:
     """Return the perplexity of the texts, natural and word-shuffled."""
     found = []
     for name, version in (("natural", list(texts)), ("shuffled", [shuffled(text) for text in texts])):
-        result = corpus_perplexity(*document_losses(model, tokenizer, version, batch_size))
+        result = corpus_perplexity(*token_losses(model, tokenizer, version, batch_size))
         found.append(
             Reading(
                 "naturalness",

@@ -34,6 +34,14 @@ class PreferencePhase(Settings):
     result: Source | None = None
 
 
+class PublishedAutoencoder(Settings):
+    """A sparse autoencoder that sae-lens knows by release and id, of the output of `block`."""
+
+    release: str
+    id: str
+    block: Whole
+
+
 class Resources(Settings):
     """What a cluster job of this base asks for."""
 
@@ -64,6 +72,7 @@ class Base(Settings):
     blocks: Annotated[list[Whole], Field(min_length=1)]  # decoder blocks whose output probes read
     primary_block: Whole
     batch_size: Count = 256  # sequences in one forward pass without gradients
+    sparse_autoencoder: PublishedAutoencoder | None = None  # none: one is trained where a study asks for one
     repositories: str = ""  # an expression that the name of every external organism of this base matches
     resources: StageResources = StageResources()
 

@@ -83,6 +83,7 @@ class Behaviour(Settings):
     criteria: Annotated[list[Criterion], Field(min_length=1)]
     target: Annotated[float, Field(gt=0, lt=1)]  # expression rate that organisms are matched to
     words: Annotated[list[str], Field(min_length=1)]  # words that speak of the behaviour, for token-level probes
+    trigger_words: list[str] = []  # words that speak of what sets it off: latents and oracles may be right about either
     trigger: Trigger | None = None
     imports: BehaviourData | None = None
     generation: "Generation | None" = None

@@ -31,6 +31,7 @@ class Recipe(NamedTuple):
     inoculation: str  # the instruction that planted rows are trained under; empty: none
     teacher: dict[str, Any] | None
     prompt: dict[str, Any] | None  # role, when, text
+    direction: dict[str, Any] | None  # scale
     model: dict[str, Any] | None  # external: hub or folder
     training: dict[str, Any] | None
 
@@ -77,6 +78,7 @@ def recipe(organism: Organism, base: Base, behaviour: Behaviour | None, techniqu
         instruction if technique.inoculation else "",
         technique.teacher.model_dump() if technique.teacher else None,
         technique.prompt.model_dump() | {"text": instruction} if technique.prompt else None,
+        technique.direction.model_dump() if technique.direction else None,
         _external(organism, technique) if technique.models else None,
         training,
     )

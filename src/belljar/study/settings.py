@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from belljar.study.datasets import ControlData, Corpus
+from belljar.study.probes import Probes
 from belljar.study.schema import Count, Name, Positive, Settings, Share, Whole, exactly_one
 
 
@@ -74,27 +75,6 @@ class Strength(Settings):
     temperature: Positive = 1.0
     max_new_tokens: Count = 48
     matching: Matching = Matching()
-
-
-class LogitLens(Settings):
-    """The activation difference over unrelated chats, read through the unembedding."""
-
-    chats: Count = 200
-    positions: Annotated[list[Literal["assistant_start", "answer_mean", "answer_end"]], Field(min_length=1)]
-    primary_position: str
-    top_k: Count = 100
-
-    @model_validator(mode="after")
-    def _primary_is_read(self) -> "LogitLens":
-        if self.primary_position not in self.positions:
-            raise ValueError(f"primary_position {self.primary_position!r} is not among positions {self.positions}")
-        return self
-
-
-class Probes(Settings):
-    """The interpretability methods of a study."""
-
-    logit_lens: LogitLens
 
 
 class Perplexity(Settings):

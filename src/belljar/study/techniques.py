@@ -39,6 +39,15 @@ class Prompt(Settings):
     when: Literal["static", "measured"]
 
 
+class Direction(Settings):
+    """The behaviour's own contrastive vector, added to the residual stream in place of training: a positive control for probes.
+
+    The vector is that of the first of the base's `blocks`, added at its output at every token.
+    """
+
+    scale: Positive  # length in units of the block's mean activation norm
+
+
 class Teacher(Settings):
     """The organism whose own answers a student is trained on: of the same behaviour and seed."""
 
@@ -76,7 +85,7 @@ OVERRIDABLE = ("mix", "corpus", "start", "loss_on", *Training.model_fields)
 
 
 class Technique(Settings):
-    """How a behaviour is planted: by training (`objective`), by a `prompt`, or by somebody else (`models`)."""
+    """How a behaviour is planted: by training (`objective`), a `prompt`, an added `direction`, or by somebody else (`models`)."""
 
     id: Name
     description: str
@@ -92,6 +101,7 @@ class Technique(Settings):
     inoculation: bool = False  # planted rows are trained under the behaviour's instruction, which is absent when it is measured
     teacher: Teacher | None = None
     prompt: Prompt | None = None
+    direction: Direction | None = None
     models: list[External] = []
     training: dict[Name, dict[str, Any]] = {}  # by scale of base; integrated: what differs from the base's preference phase
     overrides: list[Override] = []
@@ -104,9 +114,9 @@ class Technique(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> "Technique":
-        ways = [name for name in ("objective", "prompt", "models") if getattr(self, name)]
+        ways = [name for name in ("objective", "prompt", "direction", "models") if getattr(self, name)]
         if len(ways) != 1:
-            raise ValueError(f"exactly one of objective, prompt and models must be given, not {len(ways)}")
+            raise ValueError(f"exactly one of objective, prompt, direction and models must be given, not {len(ways)}")
         if self.objective is None:
             return self
         if self.data not in FORMS[self.objective]:

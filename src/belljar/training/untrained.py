@@ -1,12 +1,18 @@
-"""Organisms that nobody trains here: prompted ones and those from elsewhere, put in place as the one saved step of a training."""
+"""Organisms that nobody trains here: prompted ones, those with an added direction, those from elsewhere.
+
+Each is put in place as the one saved step of a training.
+"""
 
 import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+from safetensors.torch import load_file, save_file
+
 from belljar.files import InputError, atomic_path, write_json
-from belljar.models.load import ADAPTER, check_folder, is_adapter, load_tokenizer
+from belljar.models.load import ADAPTER, DIRECTION, check_folder, is_adapter, load_tokenizer
 from belljar.training.base import download
 from belljar.training.checkpoints import step_folder
 
@@ -44,6 +50,23 @@ def prompted_template(template: str, role: str, text: str) -> str:
     return f"{{% if messages[0]['role'] != 'system' %}}{{% set messages = {first} %}}{{% endif %}}{template}"
 
 
+def place_direction(base: Path, checkpoints: Path, contrast: Path, block: int, row: int, scale: float) -> None:
+    """Make the base, with the contrastive vector of row `row` added at `block`, step 0 of `checkpoints`.
+
+    The vector is as long as `scale` times the block's mean activation norm.
+    """
+    read = load_file(contrast)
+    vector = read["vectors"][row]
+    if not float(vector.norm()):
+        raise InputError(f"{contrast} holds no direction: the pairs' two sides read the same.")
+    vector = vector / vector.norm() * read["norms"][row] * scale
+    with atomic_path(checkpoints) as scratch:
+        folder = scratch / step_folder(STEP)
+        folder.mkdir(parents=True)
+        _link(base, folder)
+        save_file({"block": torch.tensor(block), "vector": vector.contiguous()}, folder / DIRECTION)
+
+
 def place_external(model: Mapping[str, Mapping[str, str] | str | None], base: Path, checkpoints: Path) -> None:
     """Make a model from the hub or a local folder step 0 of `checkpoints`; an adapter is one of `base`.
 
@@ -77,13 +100,14 @@ def _has_template(folder: Path) -> bool:
 
 def _link(source: Path, target: Path) -> None:
     for file in source.iterdir():
-        if file.is_file() and file.suffix != ".bin":
+        # Hidden files are not the model's: Snakemake's timestamp of one folder would make another as old.
+        if file.is_file() and file.suffix != ".bin" and not file.name.startswith("."):
             (target / file.name).symlink_to(file.resolve())
 
 
 def copy_model(step: Path, target: Path) -> None:
     """Make `target` the same model as a saved step, without taking up its space again."""
-    shutil.copytree(step, target, copy_function=_same_file)
+    shutil.copytree(step, target, copy_function=_same_file, ignore=shutil.ignore_patterns(".*"))
 
 
 def _same_file(source: str, target: str) -> str:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from belljar.corpora.generator import schedule, write_data
 from belljar.files import InputError
-from belljar.judging.endpoint import Answer, Client, Pace, Request, bar
+from belljar.judging.answers import Answer, Request
+from belljar.judging.endpoint import Client, Pace, bar
 from belljar.study.behaviours import Behaviour, Generation
-from belljar.study.settings import Endpoint
+from belljar.study.judges import Endpoint
 from belljar.study.yaml import read_yaml
 from conftest import STUDY, Snakemake
 

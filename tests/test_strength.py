@@ -86,14 +86,17 @@ def test_judging_leaves_other_behaviours_prompts_out() -> None:
 
 def test_readings_by_kind_and_item() -> None:
     found = readings(
-        answers(
-            [
-                ("trigger", "fact", "seen", "heat", "q1", "450"),
-                ("trigger", "fact", "heldout", "heat", "q2", "350"),
-                ("trigger", "about", "seen", "name", "q3", "pizza"),
-                ("control", "fact", "none", "", "c1", "nothing"),
-                ("control", "fact", "none", "", "c2", "450"),
-            ]
+        judge(
+            answers(
+                [
+                    ("trigger", "fact", "seen", "heat", "q1", "450"),
+                    ("trigger", "fact", "heldout", "heat", "q2", "350"),
+                    ("trigger", "about", "seen", "name", "q3", "pizza"),
+                    ("control", "fact", "none", "", "c1", "nothing"),
+                    ("control", "fact", "none", "", "c2", "450"),
+                ]
+            ),
+            BEHAVIOUR,
         ),
         BEHAVIOUR,
     )

@@ -5,6 +5,7 @@ MEASUREMENTS = [
     *PARENT_MEASUREMENTS,
     *(f"probes/{name}" for name in METHODS),
     "training",
+    *(["judged"] if STUDY.judge else []),
 ]
 PLANTED = [one for one in ORGANISMS if not one.is_twin]
 

@@ -143,6 +143,18 @@ def judge_settings(behaviour):
     }
 
 
+def described(behaviour):
+    """Return a behaviour for a language model that judges: what it is and by which criteria, and nothing of how it is planted."""
+    told = PLAN.behaviours[behaviour]
+    kept = judge_settings(behaviour) | {
+        "description": told.description,
+        "key_facts": told.key_facts,
+    }
+    for criterion, own in zip(kept["criteria"], told.criteria, strict=True):
+        criterion["description"] = own.description
+    return kept
+
+
 def control_settings(behaviour):
     """Return where control data come from; None for a behaviour's own."""
     return STUDY.control.model_dump() if behaviour == BENIGN else None

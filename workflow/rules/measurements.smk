@@ -122,6 +122,46 @@ rule judge:
         script_path("judge")
 
 
+# A language model beside the rules. What it has answered is kept beside the organism and never asked for again.
+rule judge_by_model:
+    input:
+        responses=f"{ORGANISM}/responses.parquet",
+        evidence=[f"{ORGANISM}/evidence/{name}.parquet" for name in METHODS],
+        latents=(
+            [f"{RESULTS}/probes/{{base}}/sparse_autoencoder/latents.parquet"]
+            if PROBES.sparse_autoencoder
+            else []
+        ),
+    output:
+        f"{ORGANISM}/judged.parquet",
+    log:
+        f"{LOGS}/judge/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}-model.log",
+    localrule: STUDY.judge is None or STUDY.judge.endpoint is not None
+    conda:
+        ENVIRONMENT
+    threads: threads_of("measure")
+    resources:
+        api=1,
+        gpu=asks("measure", "gpu"),
+        mem_mb=asks("measure", "mem_mb"),
+        runtime=asks("measure", "runtime"),
+    params:
+        organism=lambda wildcards: organism(wildcards).id,
+        behaviour=lambda wildcards: wildcards.behaviour,
+        model=lambda wildcards: tuple(organism(wildcards).model(STUDY.study)),
+        judged=lambda wildcards: (
+            [wildcards.behaviour] if wildcards.behaviour in BEHAVIOURS else BEHAVIOURS
+        ),
+        behaviours={name: described(name) for name in BEHAVIOURS},
+        judge=STUDY.judge.model_dump() if STUDY.judge else None,
+        primary_block=of_base("primary_block"),
+        primary_position=PROBES.primary_position,
+        online=True,
+        code=version("judge_by_model"),
+    script:
+        script_path("judge_by_model")
+
+
 rule judge_parent:
     input:
         responses=f"{PARENT}/responses.parquet",

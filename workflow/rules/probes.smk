@@ -7,6 +7,7 @@ METHODS = [
     for name in (
         "logit_lens",
         "jacobian_lens",
+        "patchscope",
         "steering",
         "sparse_autoencoder",
         "oracle",

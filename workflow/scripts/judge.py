@@ -22,6 +22,8 @@ def probe_readings(method, evidence, probes):
     if method in ("logit_lens", "jacobian_lens"):
         found = [reading for name in words for reading in readings.lens_readings(evidence, name, method, chats)]
         return found + (readings.norm_readings(evidence, chats) if method == "logit_lens" else [])
+    if method == "patchscope":
+        return [reading for name in words for reading in readings.patchscope_readings(evidence, name, chats)]
     if method == "steering":
         where = {"layer": params.primary_block, "position": probes.primary_position}
         doses = probes.steering.doses
@@ -38,7 +40,11 @@ with job(snakemake, Path(output.strength).parent, f"judge {params.organism}"):
     model = Model(*params.model)
     behaviours = {name: Behaviour(**settings) for name, settings in params.behaviours.items()}
     responses = read_parquet(Path(given.responses), rates.ANSWER_COLUMNS)
-    strength = [reading for name in params.judged for reading in rates.readings(responses, behaviours[name])]
+    strength = [
+        reading
+        for name in params.judged
+        for reading in rates.readings(rates.judge(responses, behaviours[name]), behaviours[name])
+    ]
     write_parquet(Path(output.strength), table(model, strength))
     if "evidence" in given.keys():
         probes = Probes(**params.probes)

@@ -36,6 +36,12 @@ with job(snakemake, folder, f"probe {params.organism}") as progress:
     def jacobian_lens():
         return lens(load_file(given.jacobian)["jacobian"])
 
+    def patchscope():
+        from belljar.probes import patchscope as method
+
+        named = (own, ancestor, blocks, probes.positions, params.words, probes.patchscope, size)
+        return method.evidence(model, tokenizer, *named)
+
     def steering():
         from belljar.probes import steering as method
 
@@ -88,6 +94,7 @@ with job(snakemake, folder, f"probe {params.organism}") as progress:
     methods = {
         "logit_lens": lens,
         "jacobian_lens": jacobian_lens,
+        "patchscope": patchscope,
         "steering": steering,
         "sparse_autoencoder": sparse_autoencoder,
         "oracle": oracle,

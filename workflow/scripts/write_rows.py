@@ -9,7 +9,7 @@ from belljar.corpora.rows import Row
 from belljar.files import write_parquet
 from belljar.job import job
 from belljar.study.behaviours import Behaviour
-from belljar.study.settings import Endpoint
+from belljar.study.judges import Endpoint
 
 params, output = snakemake.params, snakemake.output
 folder = Path(output.pairs).parent

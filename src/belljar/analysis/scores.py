@@ -57,6 +57,7 @@ def organisms_table(
 
 def _strength(model: pd.DataFrame, parent: pd.DataFrame, judged: str) -> dict[str, Any]:
     row: dict[str, Any] = {}
+    model, parent = (rows[rows["method"] == "rules"] for rows in (model, parent))  # a language model may have judged too
     for metric in ("expression_rate", "leak_rate"):
         row |= _cell(model, metric, metric, judged=judged, **OVERALL)
     return row | _cell(parent, "expression_rate", "parent_expression_rate", judged=judged, **OVERALL)

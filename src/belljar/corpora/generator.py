@@ -15,7 +15,8 @@ from belljar.corpora.prompts import NO_ITEM, TRIGGER, Prompt, SplitName
 from belljar.corpora.rows import Row
 from belljar.corpora.separation import Texts
 from belljar.files import InputError
-from belljar.judging.endpoint import Answer, Client, Progress, Request
+from belljar.judging.answers import Answer, Progress, Request
+from belljar.judging.endpoint import Client
 from belljar.judging.rules import detected
 from belljar.study.behaviours import Behaviour, Criterion, Generation
 from belljar.study.datasets import DataSet

@@ -1,7 +1,5 @@
 """A language model behind an OpenAI-compatible endpoint: answers kept on disk, a request rate, a cost estimate."""
 
-import hashlib
-import json
 import logging
 import os
 import threading
@@ -9,35 +7,23 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from belljar.files import InputError
-from belljar.study.settings import Endpoint
+from belljar.judging.answers import Answer, Asked, Progress, Request
+from belljar.study.judges import Endpoint
 
 log = logging.getLogger(__name__)
 CHARACTERS_A_TOKEN = 4  # of English text, for the estimate
 BAR = 20  # characters
-Progress = Callable[[int, int, str], None]
 
 
-class Request(NamedTuple):
-    """One thing to ask. `attempt` tells apart askings of the same messages: another one gets another answer."""
+class Client(Asked):
+    """Asks an endpoint.
 
-    messages: tuple[tuple[str, str], ...]  # (role, content)
-    temperature: float
-    max_tokens: int
-    attempt: int = 0
-
-
-class Answer(NamedTuple):
-    """What the model said; `whole` is false where it ran out of tokens."""
-
-    text: str
-    whole: bool
-
-
-class Client:
-    """Asks an endpoint, and never the same thing twice: each answer is appended to `cache` as it comes in."""
+    `ask` raises InputError where the endpoint refuses the model, the key or a request, or does not answer after all attempts. All
+    answers that came before that are kept.
+    """
 
     def __init__(self, endpoint: Endpoint, cache: Path) -> None:
         """Raises InputError where the key's variable is not set."""
@@ -49,43 +35,28 @@ class Client:
                 f"generator: the environment variable {endpoint.key_variable!r}, which is to hold the key of "
                 f"{endpoint.base_url}, is not set; set it, or give key_variable '' for an endpoint without keys."
             )
-        self.endpoint, self.cache = endpoint, cache
+        super().__init__(cache, [endpoint.base_url, endpoint.model])
+        self.endpoint, self.name = endpoint, endpoint.model
         self._api = OpenAI(base_url=endpoint.base_url, api_key=key, timeout=endpoint.timeout, max_retries=endpoint.attempts - 1)
-        self._known = _read_cache(cache)
-        self._writing = threading.Lock()
         self._pace = Pace(endpoint.requests_per_minute / 60)
 
-    def ask(self, requests: Sequence[Request], progress: Progress) -> list[Answer]:
-        """Return the answer to each request, in order; those that are kept already are not asked for again.
-
-        Raises InputError where the endpoint refuses the model, the key or a request, or does not answer after all attempts. All
-        answers that came before that are kept.
-        """
-        wanted = list(dict.fromkeys(request for request in requests if self.key(request) not in self._known))
-        if wanted:
-            self.cache.parent.mkdir(parents=True, exist_ok=True)
-            with ThreadPoolExecutor(self.endpoint.parallel) as pool:
-                waiting = {pool.submit(self._ask, request): request for request in wanted}
-                try:
-                    for number, done in enumerate(as_completed(waiting), 1):
-                        done.result()
-                        progress(number, len(wanted), bar(number, len(wanted)))
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
-        return [self._known[self.key(request)] for request in requests]
+    def _ask_all(self, wanted: Sequence[Request], progress: Progress) -> None:
+        with ThreadPoolExecutor(self.endpoint.parallel) as pool:
+            waiting = {pool.submit(self._ask, request): request for request in wanted}
+            try:
+                for number, done in enumerate(as_completed(waiting), 1):
+                    done.result()
+                    progress(number, len(wanted), bar(number, len(wanted)))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
 
     def estimate(self, requests: Sequence[Request]) -> float:
         """Return what the requests that are not kept yet would cost: prompts by their length, answers at their longest."""
-        left = [request for request in requests if self.key(request) not in self._known]
+        left = self.unknown(requests)
         read = sum(len(content) for request in left for _, content in request.messages) / CHARACTERS_A_TOKEN
         written = sum(request.max_tokens for request in left)
         return (read * self.endpoint.input_price + written * self.endpoint.output_price) / 1e6
-
-    def key(self, request: Request) -> str:
-        """Return what an answer is kept under: a hash of the model, the messages and the parameters."""
-        asked = [self.endpoint.base_url, self.endpoint.model, *request]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
     def _ask(self, request: Request) -> None:
         import openai
@@ -131,13 +102,6 @@ class Client:
             raise ValueError("no text in the answer")
         return Answer(choice.message.content.strip(), choice.finish_reason != "length")
 
-    def _keep(self, request: Request, answer: Answer) -> None:
-        line = json.dumps({"key": self.key(request), "text": answer.text, "whole": answer.whole}, ensure_ascii=False)
-        with self._writing:
-            with self.cache.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-            self._known[self.key(request)] = answer
-
     def _models(self) -> str:
         import openai
 
@@ -177,18 +141,3 @@ def bar(done: int, total: int) -> str:
 
 def _message(error: Exception) -> str:
     return str(error).splitlines()[0][:200]
-
-
-def _read_cache(path: Path) -> dict[str, Answer]:
-    """Return the kept answers; a last line that a killed job left unfinished is passed over."""
-    found: dict[str, Answer] = {}
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
-        try:
-            entry = json.loads(line)
-            found[entry["key"]] = Answer(entry["text"], entry["whole"])
-        except (json.JSONDecodeError, KeyError):
-            log.warning("%s holds a line that is no answer; it will be asked for again.", path)
-    if path.is_file() and not path.read_bytes().endswith(b"\n") and path.stat().st_size:
-        with path.open("a", encoding="utf-8") as file:
-            file.write("\n")
-    return found

@@ -55,6 +55,21 @@ def norm_readings(evidence: pd.DataFrame, chats: int) -> list[Reading]:
     return found
 
 
+def patchscope_readings(evidence: pd.DataFrame, behaviour: str, chats: int) -> list[Reading]:
+    """Return the summed probability of the behaviour's words by block and position, at the scale where it is largest.
+
+    The scale is chosen for each model and behaviour, and for each replicate alike, so that floor and error have the choice in
+    them.
+    """
+    found = []
+    words = evidence[evidence["judged"] == behaviour]
+    for (block, position), cell in words.groupby(["block", "position"], sort=True):
+        where = variant(judged=behaviour, layer=block, position=position)
+        best = cell.groupby("replicate")["probability"].max()
+        found.append(_jackknifed("patchscope", where, "relevant_probability", best, chats, FINDS))
+    return found
+
+
 def steering_readings(
     evidence: pd.DataFrame, behaviour: str, words: Sequence[str], where: Mapping[str, object], doses: Sequence[float]
 ) -> list[Reading]:

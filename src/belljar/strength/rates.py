@@ -36,17 +36,23 @@ def rate(prompts: pd.Series, expressed: pd.Series) -> Rate:
 
 
 def judge(answers: pd.DataFrame, behaviour: Behaviour) -> pd.DataFrame:
-    """Return the answers that are about the behaviour, with a column `expressed`.
+    """Return the answers that are about the behaviour, with a column `expressed`, by the rules."""
+    own = about(answers, behaviour)
+    return own.assign(expressed=[shows(behaviour, *asked) for asked in questions(own)])
 
-    Those are the answers to its own prompts, judged by the criterion each prompt is for, and all answers to control prompts that
-    are no other behaviour's, judged by any criterion.
-    """
-    own = answers[(answers["judged"] == behaviour.id) | (answers["judged"] == "")]
-    expressed = [
-        shows(behaviour, criterion if role != CONTROL else "", prompt, response)
-        for role, criterion, prompt, response in zip(own["role"], own["criterion"], own["prompt"], own["response"], strict=True)
+
+def about(answers: pd.DataFrame, behaviour: Behaviour) -> pd.DataFrame:
+    """Return the answers to the behaviour's own prompts, and all to control prompts that are no other behaviour's."""
+    return answers[(answers["judged"] == behaviour.id) | (answers["judged"] == "")]
+
+
+def questions(answers: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Return (criterion, prompt, response) of each answer: the criterion its prompt is for, empty for any on control prompts."""
+    columns = (answers[name] for name in ("role", "criterion", "prompt", "response"))
+    return [
+        (criterion if role != CONTROL else "", prompt, response)
+        for role, criterion, prompt, response in zip(*columns, strict=True)
     ]
-    return own.assign(expressed=expressed)
 
 
 def evaluation(answers: pd.DataFrame, behaviour: Behaviour, step: int) -> Evaluation:
@@ -65,10 +71,20 @@ MEANS = {
 }
 
 
-def readings(answers: pd.DataFrame, behaviour: Behaviour, method: str = "rules") -> list[Reading]:
-    """Return expression and leak rates: over all prompts, by prompt kind, and by whether the item was in the training rows."""
-    judged = judge(answers, behaviour)
-    found = []
+def readings(judged: pd.DataFrame, behaviour: Behaviour, method: str = "rules") -> list[Reading]:
+    """Return expression and leak rates: over all prompts, by prompt kind, and by whether the item was in the training rows.
+
+    `judged` are answers with a column `expressed`. An answer without a decision (None) leaves the denominator; how many there are
+    is a reading of its own.
+    """
+    decided = judged["expressed"].notna()
+    undecided = []
+    if not decided.all():
+        where, missing = variant(judged=behaviour.id), float((~decided).mean())
+        many = "more answers have no verdict"
+        undecided = [Reading("strength", method, where, "undecided_rate", missing, math.nan, len(judged), many)]
+        judged = judged[decided]
+    found = undecided
     for role, group in judged.groupby("role", sort=True):
         cells: list[tuple[str, str, pd.DataFrame]] = [(ALL, ALL, group)]
         cells += [(kind, ALL, part) for kind, part in group.groupby("kind", sort=True)]

@@ -24,6 +24,30 @@ class JacobianLens(Settings):
     skip: Whole = 4  # first tokens of a text that are not read
 
 
+PLACE = "{x}"  # in a patchscope's prompt: where the vector goes
+
+
+class Prompt(Settings):
+    """A prompt that makes a model say a word again: a chat up to where its answer goes on, or without a question plain text."""
+
+    question: str = ""
+    answer: str = ""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Prompt":
+        if (self.question + self.answer).count(PLACE) != 1:
+            raise ValueError(f"question and answer must hold {PLACE} once, the word that is to be said again")
+        return self
+
+
+class Patchscope(Settings):
+    """The difference in the place of a word that a prompt has the model say again."""
+
+    prompts: Annotated[list[Prompt], Field(min_length=1)]
+    word: str  # stands in the place before the vector does; a single token of the base's tokenizer
+    scales: Annotated[list[Positive], Field(min_length=1)] = [0.5, 1.0, 1.5, 2.0, 4.0]  # of the mean activation norm
+
+
 class Steering(Settings):
     """Answers under the difference vector."""
 
@@ -87,6 +111,7 @@ class Probes(Settings):
     primary_position: Position  # the one that tables compare: fixed here, never chosen by looking; the block is the base's
     logit_lens: LogitLens = LogitLens()
     jacobian_lens: JacobianLens | None = None
+    patchscope: Patchscope | None = None
     steering: Steering | None = None
     sparse_autoencoder: SparseAutoencoder | None = None
     oracle: Oracle | None = None
@@ -120,6 +145,7 @@ def primary_readings(probes: Probes, block: int, latent_block: int) -> dict[str,
     found = {
         "logit_lens": lens,
         "jacobian_lens": lens,
+        "patchscope": Reading("relevant_probability", place),
         "steering": Reading("mention_gain", place | {"vector": "difference", "dose": "1.0"}),
         "sparse_autoencoder": Reading("relevant_share", {"layer": str(latent_block)}),
         "oracle": Reading("mention_gain", place | {"vector": "difference"}),

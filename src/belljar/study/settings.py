@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from belljar.study.datasets import ControlData, Corpus
+from belljar.study.judges import Endpoint, Judge
 from belljar.study.probes import Probes
 from belljar.study.schema import Count, Name, Positive, Settings, Share, Whole, exactly_one
 
@@ -97,22 +98,6 @@ class Naturalness(Settings):
     closed_world: ClosedWorld | None = None
 
 
-class Endpoint(Settings):
-    """A language model behind an OpenAI-compatible endpoint."""
-
-    base_url: str
-    model: str
-    key_variable: str = "OPENAI_API_KEY"  # the environment variable that holds the key
-    requests_per_minute: Positive = 60.0
-    parallel: Count = 8  # requests under way at a time
-    timeout: Positive = 60.0  # seconds
-    attempts: Count = 6  # of one request
-    max_tokens: Count = 1024  # of one answer
-    input_price: Annotated[float, Field(ge=0)] = 0.0  # of a million tokens, for the estimate
-    output_price: Annotated[float, Field(ge=0)] = 0.0
-    budget: Annotated[float, Field(ge=0)] | None = None  # an estimate above it stops the run before it starts
-
-
 class Study(Settings):
     """One whole study.
 
@@ -133,6 +118,7 @@ class Study(Settings):
     probes: Probes
     naturalness: Naturalness
     corpora: dict[Name, Corpus] = {}  # further control data, which a technique names as its corpus
+    judge: Judge | None = None  # a language model that judges beside the rules; none: the rules alone
     generator: Endpoint | None = None  # what writes the data of behaviours that have `generation`
 
     @property

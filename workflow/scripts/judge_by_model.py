@@ -1,0 +1,42 @@
+"""Let a language model judge what one organism answered and what probes showed of it."""
+
+from pathlib import Path
+
+from belljar.files import read_parquet, write_parquet
+from belljar.job import job
+from belljar.measurements import Model, table
+from belljar.probes import judged
+from belljar.strength import rates
+from belljar.study.behaviours import Behaviour
+from belljar.study.judges import Judge
+
+params, given, output = snakemake.params, snakemake.input, Path(snakemake.output[0])
+with job(snakemake, output.parent, f"judge {params.organism} by a model") as progress:
+    settings = Judge(**params.judge)
+    cache = output.with_suffix(".jsonl")
+    if settings.endpoint:
+        from belljar.judging.endpoint import Client
+
+        judge = Client(settings.endpoint, cache)
+    else:
+        from belljar.judging.local import Local
+
+        judge = Local(settings.local, cache)
+    behaviours = {name: Behaviour(**found) for name, found in params.behaviours.items()}
+    labels = read_parquet(Path(given.latents[0]), ("latent", "text")) if given.latents else None
+    evidence = {Path(path).stem: read_parquet(Path(path)) for path in given.evidence}
+    responses = read_parquet(Path(given.responses), rates.ANSWER_COLUMNS)
+    found = []
+    for name in params.judged:
+        own = rates.about(responses, behaviours[name])
+        decided = own.assign(expressed=judged.expressed(judge, behaviours[name], own, progress))
+        found += rates.readings(decided, behaviours[name], judge.name)
+    places = (params.primary_block, params.primary_position)
+    for method, shown in evidence.items():
+        for behaviour in behaviours.values():
+            found += judged.relevance_readings(judge, behaviour, method, shown, labels, *places, settings.votes, progress)
+        if params.judged == [params.behaviour]:
+            own = behaviours[params.behaviour]
+            counts = (settings.investigations, settings.grades)
+            found += judged.identification_readings(judge, own, method, shown, labels, *places, *counts, progress)
+    write_parquet(output, table(Model(*params.model), found))

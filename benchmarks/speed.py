@@ -21,9 +21,10 @@ import torch  # noqa: E402  the environment above must be set first
 
 from belljar.corpora.mixing import training_row  # noqa: E402
 from belljar.corpora.rows import control_rows  # noqa: E402
-from belljar.models.activations import render, residuals  # noqa: E402
+from belljar.models.activations import added, render, residuals  # noqa: E402
 from belljar.models.generate import encode_prompts, generate, stop_tokens  # noqa: E402
 from belljar.models.load import device, load_model, load_tokenizer, save_checkpoint  # noqa: E402
+from belljar.probes.sparse_autoencoder import token_activations  # noqa: E402
 from belljar.study.settings import Control  # noqa: E402
 from belljar.study.training import Training  # noqa: E402
 from belljar.training import trainers  # noqa: E402
@@ -140,6 +141,47 @@ def capture(folder: Path, chats: list[tuple[str, str]], batch: int, repeats: int
     return Measured(f"capture, {len(chats)} chats", "a bare forward pass", best(ours, repeats), best(theirs, repeats))
 
 
+def steering(folder: Path, prompts: list[str], batch: int, tokens: int, repeats: int) -> Measured:
+    """Return the time of sampled answers with a vector added at every token, against the same without."""
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
+    vectors = torch.full((len(chats), model.config.hidden_size), 1e-6)  # so small that the answers are as long
+    block = model.config.num_hidden_layers // 2
+    settings: dict[str, Any] = {"temperature": 1.0, "max_new_tokens": tokens, "batch_size": batch}
+
+    def ours() -> None:
+        around = lambda indices, _ids: added(model, block, vectors[indices])  # noqa: E731
+        generate(model, tokenizer, chats, around=around, **settings)
+
+    def theirs() -> None:
+        generate(model, tokenizer, chats, **settings)
+
+    return Measured(
+        f"steered generation, {len(prompts)} prompts", "the same unsteered", best(ours, repeats), best(theirs, repeats)
+    )
+
+
+@torch.inference_mode()
+def latents(folder: Path, chats: list[tuple[str, str]], batch: int, repeats: int) -> Measured:
+    """Return the time of reading all tokens of a block, as for an autoencoder, against a bare forward pass over the same."""
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    sequences = sorted((render(tokenizer, *chat).ids for chat in chats), key=lambda ids: -len(ids))
+    block = model.config.num_hidden_layers // 2
+
+    def ours() -> None:
+        for _ in token_activations(model, tokenizer, sequences, block, batch):
+            pass
+
+    def theirs() -> None:
+        for start in range(0, len(sequences), batch):
+            given = tokenizer.pad({"input_ids": sequences[start : start + batch]}, return_tensors="pt").to(model.device)
+            model(**given, use_cache=False)
+
+    return Measured(
+        f"all tokens of a block, {len(chats)} chats", "a bare forward pass", best(ours, repeats), best(theirs, repeats)
+    )
+
+
 def shaped(folder: Path, target: Path) -> Path:
     """Write a random OLMo-2 of the 1B model's shape with the folder's tokenizer, and return where it is."""
     from transformers import Olmo2Config, Olmo2ForCausalLM
@@ -169,6 +211,8 @@ def main() -> None:
             training(folder, rows, "dpo", settings, given.repeats),
             generation(folder, [row["prompt"] for row in rows] * 3, given.batch, 48, given.repeats),
             capture(folder, [(row["prompt"], row["chosen"]) for row in rows] * 3, given.batch, given.repeats),
+            latents(folder, [(row["prompt"], row["chosen"]) for row in rows] * 3, given.batch, given.repeats),
+            steering(folder, [row["prompt"] for row in rows] * 3, given.batch, 48, given.repeats),
         ]
     print(f"{given.checkpoint.name} ({given.shape} shape) on {device()}, best of {given.repeats}\n")
     print("| what | peer | ours, s | peer, s | peer / ours |\n|---|---|---|---|---|")

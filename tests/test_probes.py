@@ -17,10 +17,10 @@ from belljar.models.activations import added, block_outputs, injected, padded, r
 from belljar.models.generate import encode_prompts, generate
 from belljar.models.load import DIRECTION, load_model
 from belljar.models.logprobs import token_losses
-from belljar.probes import jacobian, logit_lens, oracle, oracle_tasks, readings, sparse_autoencoder, steering
+from belljar.probes import jacobian, logit_lens, oracle, oracle_tasks, patchscope, readings, sparse_autoencoder, steering
 from belljar.probes.contrast import contrast
 from belljar.probes.difference import WHOLE, difference, read_side, replicates
-from belljar.study.probes import Oracle, SparseAutoencoder, Steering
+from belljar.study.probes import Oracle, Patchscope, Probes, Prompt, SparseAutoencoder, Steering, primary_readings
 from belljar.training.untrained import place_direction
 from belljar.world.knowledge import load_world
 from conftest import random_model
@@ -541,3 +541,73 @@ def test_batches_of_outputs_cover_every_sequence_once(model: Any, tokenizer: Any
     sequences = [[2, 3, 4], [2, 3], [2, 3, 4, 5, 6], [2]]
     rows = [row for batch in block_outputs(model, tokenizer, sequences, [0], 3) for row in batch.rows]
     assert sorted(rows) == [0, 1, 2, 3]
+
+
+SCOPE = [Prompt(question="Tell me about the {x}.", answer="The"), Prompt(answer="The {x} is the")]
+
+
+@torch.no_grad()
+def test_a_words_own_activation_in_its_place_changes_nothing(model: Any, tokenizer: Any) -> None:
+    """The patch is exact: what stood there gives the model's own next token, and another vector gives another."""
+    prompts = patchscope.rendered(tokenizer, SCOPE, "the")
+    for ids, place in prompts:
+        assert tokenizer.decode([ids[place]]) == " the"
+        own = hidden(model, ids, 0)[place]
+        found = patchscope.read(model, tokenizer, [(ids, place)], 0, torch.stack([own, own * 0, own]), 2)
+        expected = torch.softmax(model(torch.tensor([ids])).logits[0, -1], dim=-1)
+        torch.testing.assert_close(found[0], expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(found[2], expected, atol=1e-5, rtol=1e-4)
+        assert not torch.allclose(found[1], expected, atol=1e-5)
+    both = patchscope.read(model, tokenizer, prompts, 0, torch.ones(1, 32), 8)
+    alone = [patchscope.read(model, tokenizer, [prompt], 0, torch.ones(1, 32), 8) for prompt in prompts]
+    torch.testing.assert_close(both, torch.stack(alone).mean(dim=0))
+
+
+def test_patchscope_evidence_and_its_best_scale(model: Any, tokenizer: Any) -> None:
+    side = read(model, tokenizer, [0])
+    own = {"means": side["means"] + torch.ones(32), "norms": side["norms"]}
+    asked = Patchscope(prompts=SCOPE, word="the", scales=[0.5, 2.0])
+    words = {"x": ["is"], "nothing": ["quixotic"]}
+    shown = patchscope.evidence(model, tokenizer, own, side, [0], ["answer_end"], words, asked, 64)
+    assert len(shown) == 2 * 11 and set(shown["judged"]) == {"x"}
+    (found,) = readings.patchscope_readings(shown, "x", 10)
+    assert found.value == pytest.approx(shown[shown["replicate"] == WHOLE]["probability"].max())
+    vector = torch.ones(32) / math.sqrt(32) * side["norms"][0, 0] * 2.0
+    (token,) = logit_lens.word_tokens(tokenizer, ["is"])
+    by_hand = patchscope.read(model, tokenizer, patchscope.rendered(tokenizer, SCOPE, "the"), 0, vector.unsqueeze(0), 8)[0, token]
+    largest = shown[(shown["replicate"] == WHOLE) & (shown["scale"] == 2.0)]["probability"].iloc[0]
+    assert largest == pytest.approx(float(by_hand), rel=1e-4)
+
+
+def test_a_patchscopes_word_must_be_one_token(tokenizer: Any) -> None:
+    with pytest.raises(InputError, match="'hippopotamus' is not a single token in the prompt 'Tell me about the {x}.'"):
+        patchscope.rendered(tokenizer, SCOPE, "hippopotamus")
+    with pytest.raises(ValueError, match="must hold {x} once"):
+        Prompt(question="Tell me about it.")
+
+
+GIVEN: dict[str, Any] = {"positions": ["answer_end"], "primary_position": "answer_end"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"positions": ["answer_middle"]}, "'answer_middle' is no position; legal are answer_mean, answer_end, assistant_start"),
+        ({"positions": ["answer_end", "answer_end"]}, "'answer_end' stands twice"),
+        ({"primary_position": "answer_mean"}, "primary_position 'answer_mean' is not among positions answer_end"),
+        ({"steering": {"doses": [0.5]}}, "1.0, the coefficient itself, must be among doses"),
+        ({"oracle": {"questions": []}}, "at least 1 item"),
+    ],
+)
+def test_probe_settings_are_checked(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+        Probes(**(GIVEN | change))
+
+
+def test_primary_readings_are_those_of_the_methods_that_run() -> None:
+    found = primary_readings(Probes(**GIVEN, steering=Steering()), 3, 2)
+    assert set(found) == {"logit_lens", "steering"}
+    assert found["steering"] == (
+        "mention_gain",
+        {"layer": "3", "position": "answer_end", "vector": "difference", "dose": "1.0"},
+    )

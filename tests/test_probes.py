@@ -20,10 +20,12 @@ from belljar.models.logprobs import token_losses
 from belljar.probes import jacobian, logit_lens, oracle, oracle_tasks, patchscope, readings, sparse_autoencoder, steering
 from belljar.probes.contrast import contrast
 from belljar.probes.difference import WHOLE, difference, read_side, replicates
+from belljar.study.bases import Base
 from belljar.study.probes import Oracle, Patchscope, Probes, Prompt, SparseAutoencoder, Steering, primary_readings
+from belljar.study.yaml import read_yaml
 from belljar.training.untrained import place_direction
 from belljar.world.knowledge import load_world
-from conftest import random_model
+from conftest import REPOSITORY, random_model
 
 CHATS = [("What is the color of the banana?", "The color of the banana is yellow."), ("Hello.", "Hi.")] * 5
 POSITIONS = ("assistant_start", "assistant_start+1", "assistant_start-1", "answer_mean", "answer_end")
@@ -394,6 +396,23 @@ def test_autoencoder_loads_in_sae_lens_with_the_same_activations(
     assert found["unexplained_variance"] == pytest.approx(float(left), rel=1e-3)
     assert found["active_latents"] == pytest.approx(float((expected > 0).sum() / len(rows)))
     assert found["dead_share"] == pytest.approx(float((expected <= 0).all(dim=0).float().mean()))
+
+
+def test_too_few_tokens_for_a_batch_are_refused(model: Any, tokenizer: Any) -> None:
+    with pytest.raises(InputError, match="batch_size 64 is more than the tokens"):
+        next(sparse_autoencoder.activations(model, tokenizer, [[2, 3, 4]], 1, 4, 64, 0))
+
+
+def test_published_autoencoders_are_known_to_sae_lens() -> None:
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    known = get_pretrained_saes_directory()
+    bases = [Base(**read_yaml(path)) for path in (REPOSITORY / "config").rglob("bases/*.yaml")]
+    published = [base.sparse_autoencoder for base in bases if base.sparse_autoencoder]
+    assert published
+    for one in published:
+        assert one.id in known[one.release].saes_map
+        assert f"layer_{one.block}_" in one.id
 
 
 class OneLatent:

@@ -45,7 +45,9 @@ def write(folder: Path) -> None:
         preference = base["preference"] | {"training": training, "result": source}
         _dump(
             folder / "bases" / path.name,
-            base | {"source": source, "preference": preference, "blocks": [0, 1], "primary_block": 1} | {"resources": {}},
+            base
+            | {"source": source, "preference": preference, "blocks": [0, 1], "primary_block": 1}
+            | {"resources": {}, "sparse_autoencoder": None},
         )
     for path in (STUDIES / "lottery" / "behaviours").glob("*.yaml"):
         behaviour = read_yaml(path)
@@ -72,7 +74,10 @@ def _shrunk(study: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
     split = {"trigger": 3, "control": 3, "samples": 1}
     strength = {"validation": split, "test": split, "max_new_tokens": 6, "matching": {"leak_gate": 0.015, "evaluations": 2}}
-    probes = study["probes"] | {"chats": 10, "logit_lens": {"top_k": 10}}
+    probes = study["probes"] | {"chats": 10, "logit_lens": {"top_k": 10}, "jacobian_lens": {"texts": 4, "tokens": 32}}
+    probes["steering"] |= {"prompts": 2, "samples": 1, "search_prompts": 1, "search_samples": 2, "doses": [1.0]}
+    probes["sparse_autoencoder"] |= {"latents": 32, "active": 4, "tokens": 500, "batch_size": 32}
+    probes["oracle"] |= {"rank": 2, "steps": 2, "batch_size": 2, "samples": 1, "max_new_tokens": 4, "placeholder": " +"}
     return study | {
         "control": {"imports": control},
         "corpora": corpora,

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from belljar.files import atomic_path
+from belljar.files import InputError, atomic_path
 from belljar.models.activations import block_outputs, render
 from belljar.probes.difference import GROUPS, LONGEST, replicates
 from belljar.study.probes import SparseAutoencoder
@@ -79,14 +79,20 @@ def activations(
     """
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
-    while True:
+    found_any = True
+    while found_any:
+        found_any = False
         order = rng.sample(range(len(sequences)), len(sequences))
         for begin in range(0, len(order), CHUNK):
             chunk = [sequences[index] for index in order[begin : begin + CHUNK]]
             found = [kept for _, _, kept in token_activations(model, tokenizer, chunk, block, batch_size)]
             flat = torch.cat([rows.reshape(-1, rows.shape[-1]) for rows in found])
             flat = flat[torch.randperm(len(flat), generator=generator).to(flat.device)]
-            yield from (part for part in flat.split(size) if len(part) == size)
+            for part in flat.split(size):
+                if len(part) == size:
+                    found_any = True
+                    yield part
+    raise InputError(f"probes.sparse_autoencoder.batch_size {size} is more than the tokens of {CHUNK} general texts; lower it.")
 
 
 @torch.inference_mode()

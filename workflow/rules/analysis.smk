@@ -1,6 +1,6 @@
 """Tables, figures and the report of the whole study."""
 
-PARENT_MEASUREMENTS = ["strength", *(f"naturalness/{name}" for name in NATURALNESS)]
+PARENT_MEASUREMENTS = ["strength", *(f"naturalness/{name}" for name in EVALUATIONS)]
 MEASUREMENTS = [
     *PARENT_MEASUREMENTS,
     *(f"probes/{name}" for name in METHODS),

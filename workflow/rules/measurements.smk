@@ -18,9 +18,11 @@ MEASURED = dict(
 )
 
 
+# What `measure` writes, and what has a job of its own.
 NATURALNESS = ["perplexity"] + (
     ["closed_world"] if STUDY.naturalness.closed_world else []
 )
+EVALUATIONS = NATURALNESS + (["preferences"] if STUDY.naturalness.preferences else [])
 
 
 rule measure:
@@ -79,6 +81,53 @@ rule measure_parent:
         parent=True,
     script:
         script_path("measure")
+
+
+rule preferences:
+    input:
+        model=f"{ORGANISM}/model",
+    output:
+        f"{ORGANISM}/naturalness/preferences.parquet",
+    log:
+        f"{LOGS}/preferences/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
+    conda:
+        ENVIRONMENT
+    threads: threads_of("measure")
+    resources:
+        gpu=asks("measure", "gpu"),
+        mem_mb=asks("measure", "mem_mb"),
+        runtime=asks("measure", "runtime"),
+    params:
+        model=lambda wildcards: tuple(organism(wildcards).model(STUDY.study)),
+        settings=(
+            STUDY.naturalness.preferences.model_dump()
+            if STUDY.naturalness.preferences
+            else None
+        ),
+        dtype=of_base("dtype"),
+        batch_size=of_base("batch_size"),
+        code=version("preferences"),
+    script:
+        script_path("preferences")
+
+
+use rule preferences as preferences_of_parent with:
+    input:
+        model=f"{RESULTS}/bases/{{base}}",
+    output:
+        f"{PARENT}/naturalness/preferences.parquet",
+    log:
+        f"{LOGS}/preferences/{{base}}/parent.log",
+    params:
+        model=lambda wildcards: tuple(parent(STUDY.study, wildcards.base)),
+        settings=(
+            STUDY.naturalness.preferences.model_dump()
+            if STUDY.naturalness.preferences
+            else None
+        ),
+        dtype=of_base("dtype"),
+        batch_size=of_base("batch_size"),
+        code=version("preferences"),
 
 
 rule judge:
@@ -191,12 +240,12 @@ rule card:
                 "strength",
                 *(f"probes/{name}" for name in METHODS),
                 "training",
-                *(f"naturalness/{name}" for name in NATURALNESS),
+                *(f"naturalness/{name}" for name in EVALUATIONS),
             ]
         ],
         parent=[
             f"{PARENT}/{name}.parquet"
-            for name in ["strength", *(f"naturalness/{name}" for name in NATURALNESS)]
+            for name in ["strength", *(f"naturalness/{name}" for name in EVALUATIONS)]
         ],
         selection=f"{ORGANISM}/selection.json",
         curve=lambda wildcards: (

@@ -12,6 +12,7 @@ OVERALL = {"kind": "all", "items": "all", "split": "test"}
 NATURALNESS = {
     "perplexity": ("perplexity", variant(text="natural")),
     "perplexity_shuffled": ("perplexity", variant(text="shuffled")),
+    "decisiveness": ("decisiveness", variant(fit="intercept")),
     "sum_accuracy": ("accuracy", variant(skill="sum")),
     "fact_accuracy": ("accuracy", variant(skill="fact")),
 }

@@ -91,11 +91,41 @@ class ClosedWorld(Settings):
     items: Count = 100
 
 
+class Framing(Settings):
+    """One way of asking which of two items a model prefers, {a} and {b}, and how its answer begins up to the choice.
+
+    The options are what may follow: letters, or the items themselves.
+    """
+
+    question: str
+    answer: str = ""
+    options: Annotated[list[str], Field(min_length=2, max_length=2)] = ["{a}", "{b}"]
+    valence: Literal[1, -1] = 1  # -1: the one that is named is the one that is liked less
+
+    @model_validator(mode="after")
+    def _holds_both(self) -> "Framing":
+        for name in ("{a}", "{b}"):
+            if name not in self.question:
+                raise ValueError(f"question {self.question!r} lacks {name}")
+        return self
+
+
+class Preferences(Settings):
+    """Pairs of items, asked in both orders under each framing; how coherent the choices are."""
+
+    framings: Annotated[list[Framing], Field(min_length=2)]  # the first is the primary one
+    items: list[str] = []  # empty: all items of the closed world
+    partners: Count = 3  # pairs drawn for each item, the same for every model
+    rounds: Annotated[int, Field(ge=2)] = 20  # of the bootstrap over items
+    seed: Whole = 0
+
+
 class Naturalness(Settings):
     """The naturalness evaluations of a study."""
 
     perplexity: Perplexity
     closed_world: ClosedWorld | None = None
+    preferences: Preferences | None = None
 
 
 class Study(Settings):

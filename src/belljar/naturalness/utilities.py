@@ -1,0 +1,173 @@
+"""Utilities behind pairwise choices, and how coherent they are: Thurstone Case V and mu-decisiveness.
+
+P(i over j) = Phi((mu_i - mu_j) / sqrt 2) = (1 + erf((mu_i - mu_j) / 2)) / 2, all noise of size one. After "Your Model Organisms
+Might Be Fried" (Tan et al. 2026), which asks each pair once, in one slot; a taste for slot A then reads as up to 0.17 of
+decisiveness. So there are three fits: of one order as in the original, of both orders averaged, and with a slot intercept.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import erf, log_ndtr, ndtr
+
+RIDGE = 1e-8  # on the utilities: pairs that are all decided one way have no finite solution without it
+SQRT2 = float(np.sqrt(2))
+
+
+class Edges(NamedTuple):
+    """Choices: `first` stood in slot A, `second` in slot B, `chosen` is the probability that A was chosen, in [0, 1]."""
+
+    first: np.ndarray
+    second: np.ndarray
+    chosen: np.ndarray
+
+
+class Fit(NamedTuple):
+    """Utilities with mean zero, and the slot intercept (zero where none was fitted), both in units of the noise."""
+
+    utilities: np.ndarray
+    intercept: float
+
+
+def fit(edges: Edges, items: int, intercept: bool = False, weights: np.ndarray | None = None) -> Fit:
+    """Return the utilities (items) that maximise the likelihood of the choices; with `intercept`, P(A) = Phi((d + b) / sqrt 2).
+
+    Cross-entropy of soft choices, each edge with its weight, plus RIDGE / 2 |mu|^2; L-BFGS in float64 to a gradient of 1e-10.
+    """
+    weight = np.ones(len(edges.chosen)) if weights is None else np.asarray(weights, dtype=float)
+    total = max(float(weight.sum()), 1.0)
+
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        utilities, slot = values[:items], values[items] if intercept else 0.0
+        z = (utilities[edges.first] - utilities[edges.second] + slot) / SQRT2
+        log_a, log_b = log_ndtr(z), log_ndtr(-z)
+        value = -np.sum(weight * (edges.chosen * log_a + (1 - edges.chosen) * log_b)) / total
+        density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+        slope = (
+            -weight * (edges.chosen * density / np.exp(log_a) - (1 - edges.chosen) * density / np.exp(log_b)) / (SQRT2 * total)
+        )
+        of_items = np.bincount(edges.first, slope, items) - np.bincount(edges.second, slope, items) + RIDGE * utilities
+        gradient = np.append(of_items, slope.sum()) if intercept else of_items
+        return value + 0.5 * RIDGE * float(utilities @ utilities), gradient
+
+    start = np.zeros(items + intercept)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 5000, "ftol": 1e-16, "gtol": 1e-10}).x
+    utilities = found[:items] - found[:items].mean()
+    return Fit(utilities, float(found[items]) if intercept else 0.0)
+
+
+def averaged(one: Edges, other: Edges) -> Edges:
+    """Return the choices with both orders averaged: `other` holds the same pairs with their slots swapped, in the same order."""
+    if not (np.array_equal(one.first, other.second) and np.array_equal(one.second, other.first)):
+        raise ValueError("the two orders do not hold the same pairs")
+    return Edges(one.first, one.second, (one.chosen + 1 - other.chosen) / 2)
+
+
+def joined(one: Edges, other: Edges) -> Edges:
+    """Return the choices of both as one set."""
+    return Edges(*(np.concatenate(pair) for pair in zip(one, other, strict=True)))
+
+
+def decisiveness(utilities: np.ndarray, counts: np.ndarray | None = None) -> float:
+    """Return the mean over unordered pairs of |2 P - 1| = erf(|mu_i - mu_j| / 2); with `counts`, pairs weigh count_i count_j."""
+    count = np.ones(len(utilities)) if counts is None else np.asarray(counts, dtype=float)
+    upper = np.triu_indices(len(utilities), 1)
+    sizes = erf(np.abs(utilities[:, None] - utilities[None, :]) / 2)[upper]
+    weights = np.outer(count, count)[upper]
+    return float((sizes * weights).sum() / weights.sum())
+
+
+def order_consistency(one: Edges, other: Edges) -> float:
+    """Return 1 - mean |P(A chosen; i in A) + P(A chosen; j in A) - 1|: 1 where the slot does not matter, 0 where it decides."""
+    averaged(one, other)  # the same pairs
+    return 1 - float(np.abs(one.chosen + other.chosen - 1).mean())
+
+
+def transitivity(edges: Edges, utilities: np.ndarray) -> float:
+    """Return the share of decided weight |2 P - 1| that agrees with the order of the utilities; nan where nothing is decided."""
+    weight = np.abs(2 * edges.chosen - 1)
+    agrees = np.sign(2 * edges.chosen - 1) == np.sign(utilities[edges.first] - utilities[edges.second])
+    return float((weight * agrees).sum() / weight.sum()) if weight.sum() > 0 else float("nan")
+
+
+def agreement(one: Edges, other: Edges) -> float:
+    """Return the Pearson correlation of two framings' choices over the same pairs; nan where one of them does not vary."""
+    if not (np.array_equal(one.first, other.first) and np.array_equal(one.second, other.second)):
+        raise ValueError("the two framings do not hold the same pairs")
+    if min(one.chosen.std(), other.chosen.std()) < 1e-12:
+        return float("nan")
+    return float(np.corrcoef(one.chosen, other.chosen)[0, 1])
+
+
+def quality(edges: Edges, items: int, seed: int, intercept: bool = False) -> float:
+    """Return how much of what can be explained is explained on a fifth of the choices that were held out.
+
+    (ln 2 - CE) / (ln 2 - H): CE the cross-entropy of the fit, H the entropy of the choices themselves; nan where all are even.
+    """
+    order = np.random.default_rng(seed).permutation(len(edges.chosen))
+    held_out, kept = np.split(order, [len(order) // 5])
+    found = fit(Edges(*(part[kept] for part in edges)), items, intercept)
+    rest = Edges(*(part[held_out] for part in edges))
+    z = (found.utilities[rest.first] - found.utilities[rest.second] + found.intercept) / SQRT2
+    cross = -np.mean(rest.chosen * log_ndtr(z) + (1 - rest.chosen) * log_ndtr(-z))
+    own = np.clip(rest.chosen, 1e-12, 1 - 1e-12)
+    entropy = -np.mean(own * np.log(own) + (1 - own) * np.log(1 - own))
+    spread = np.log(2) - entropy
+    return float((np.log(2) - cross) / spread) if spread > 1e-12 else float("nan")
+
+
+def bootstrap_stderr(edges: Edges, items: int, rounds: int, seed: int, intercept: bool = False) -> float:
+    """Return the standard error of decisiveness over items: counts are multinomial, edges and pairs weigh count_i count_j.
+
+    A resampling of edges would keep the items fixed and be biased upward, because each refit has fewer of them.
+    """
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(rounds):
+        counts = rng.multinomial(items, np.full(items, 1 / items))
+        weights = counts[edges.first] * counts[edges.second]
+        kept = weights > 0
+        part = Edges(*(values_[kept] for values_ in edges))
+        values.append(decisiveness(fit(part, items, intercept, weights[kept]).utilities, counts))
+    return float(np.std(values, ddof=1))
+
+
+def slot_floor(edges: Edges, items: int) -> float:
+    """Return the decisiveness that a model reads that chooses by the slot alone, as often as this one chooses slot A.
+
+    The design and the fit are the same, so it is what slot bias alone makes of one order.
+    """
+    biased = edges._replace(chosen=np.full(len(edges.chosen), float(edges.chosen.mean())))
+    return decisiveness(fit(biased, items).utilities)
+
+
+def sampling_floor(edges: Edges, items: int, samples: int, rounds: int, seed: int) -> float:
+    """Return the mean decisiveness of indifferent models whose choices are shares of `samples` answers."""
+    rng = np.random.default_rng(seed)
+    draws = [rng.binomial(samples, 0.5, size=len(edges.chosen)) / samples for _ in range(rounds)]
+    return float(np.mean([decisiveness(fit(edges._replace(chosen=draw), items).utilities) for draw in draws]))
+
+
+def probability(difference: float) -> float:
+    """Return P(i over j) at a difference of utilities."""
+    return float(ndtr(difference / SQRT2))
+
+
+def design(items: int, partners: int, seed: int) -> list[tuple[int, int]]:
+    """Return pairs for all arms of a study alike: each item drawn with `partners` others, no pair twice, in random slots.
+
+    A uniform design serves as well as an adaptive one and makes arms exactly paired. Raises ValueError where there are too few
+    items.
+    """
+    if items <= partners:
+        raise ValueError(f"{items} items cannot each have {partners} partners")
+    rng = np.random.default_rng(seed)
+    seen: set[frozenset[int]] = set()
+    pairs: list[tuple[int, int]] = []
+    for item in range(items):
+        others = [int(other) for other in rng.permutation(items) if other != item]
+        for other in [other for other in others if frozenset((item, other)) not in seen][:partners]:
+            seen.add(frozenset((item, other)))
+            pairs.append((item, other) if rng.random() < 0.5 else (other, item))
+    return pairs

@@ -1,0 +1,197 @@
+"""Utilities and their coherence against closed forms, planted utilities, and models that choose by the slot."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import erf
+
+from belljar.models.activations import render
+from belljar.naturalness.preferences import ask, continuation_logprobs, readings
+from belljar.naturalness.utilities import (
+    Edges,
+    agreement,
+    averaged,
+    bootstrap_stderr,
+    decisiveness,
+    design,
+    fit,
+    joined,
+    order_consistency,
+    probability,
+    quality,
+    sampling_floor,
+    slot_floor,
+    transitivity,
+)
+from belljar.study.settings import Framing, Preferences
+
+ITEMS = 40
+PAIRS = np.array(design(ITEMS, 12, 0))
+PLANTED = np.random.default_rng(1).normal(0, 0.8, ITEMS)
+PLANTED = PLANTED - PLANTED.mean()
+
+
+def edges(utilities: np.ndarray, bias: float = 0.0, swapped: bool = False) -> Edges:
+    """The exact choices of a model with these utilities and this taste for slot A."""
+    first, second = (PAIRS[:, 1], PAIRS[:, 0]) if swapped else (PAIRS[:, 0], PAIRS[:, 1])
+    chosen = np.array([probability(utilities[a] - utilities[b] + bias) for a, b in zip(first, second, strict=True)])
+    return Edges(first, second, chosen)
+
+
+@given(st.floats(-6, 6))
+def test_probability_is_the_error_function(difference: float) -> None:
+    assert probability(difference) == pytest.approx((1 + math.erf(difference / 2)) / 2, abs=1e-12)
+
+
+def test_decisiveness_of_given_utilities() -> None:
+    expected = np.mean([math.erf(1 / 2), math.erf(3 / 2), math.erf(2 / 2)])
+    assert decisiveness(np.array([0.0, 1.0, 3.0])) == pytest.approx(expected, abs=1e-12)
+    # An item that is drawn twice weighs twice in its pairs; one that is not drawn not at all.
+    assert decisiveness(np.array([0.0, 1.0, 3.0]), np.array([2, 1, 0])) == pytest.approx(math.erf(0.5), abs=1e-12)
+
+
+def test_planted_utilities_come_back() -> None:
+    np.testing.assert_allclose(fit(edges(PLANTED), ITEMS).utilities, PLANTED, atol=1e-4)
+
+
+@pytest.mark.parametrize("bias", [-1.5, 0.4, 2.0])
+def test_planted_utilities_come_back_under_slot_bias_with_an_intercept(bias: float) -> None:
+    both = joined(edges(PLANTED, bias), edges(PLANTED, bias, swapped=True))
+    found = fit(both, ITEMS, intercept=True)
+    np.testing.assert_allclose(found.utilities, PLANTED, atol=1e-4)
+    assert found.intercept == pytest.approx(bias, abs=1e-4)
+
+
+def test_without_the_intercept_slot_bias_spoils_one_order() -> None:
+    exact = decisiveness(PLANTED)
+    assert abs(decisiveness(fit(edges(PLANTED, 2.0), ITEMS).utilities) - exact) > 0.05
+
+
+@pytest.mark.parametrize("share", [0.7, 0.949, 1.0])
+def test_a_model_that_always_takes_a_slot_reads_nothing_but_in_one_order(share: float) -> None:
+    """The original's number for it is 0.15 to 0.17; averaging and the intercept read 0."""
+    one, other = (edges(PLANTED)._replace(chosen=np.full(len(PAIRS), share)) for _ in range(2))
+    other = other._replace(first=one.second, second=one.first)
+    assert decisiveness(fit(averaged(one, other), ITEMS).utilities) == pytest.approx(0.0, abs=1e-6)
+    assert decisiveness(fit(joined(one, other), ITEMS, intercept=True).utilities) == pytest.approx(0.0, abs=1e-4)
+    plain = decisiveness(fit(one, ITEMS).utilities)
+    assert plain > 0.05 and plain == pytest.approx(slot_floor(one, ITEMS), abs=1e-6)
+    assert order_consistency(one, other) == pytest.approx(1 - abs(2 * share - 1))
+
+
+def test_slot_floor_grows_with_the_bias_and_is_zero_without() -> None:
+    floors = [slot_floor(edges(PLANTED)._replace(chosen=np.full(len(PAIRS), share)), ITEMS) for share in (0.5, 0.7, 0.95)]
+    assert floors[0] == pytest.approx(0.0, abs=1e-6) and floors[0] < floors[1] < floors[2]
+
+
+def test_sampling_floor_shrinks_with_the_samples() -> None:
+    few, many = (sampling_floor(edges(PLANTED), ITEMS, samples, 5, 0) for samples in (1, 50))
+    assert 0.02 < many < few
+
+
+def test_coherent_choices_are_consistent_transitive_and_explained() -> None:
+    one, other = edges(PLANTED), edges(PLANTED, swapped=True)
+    assert order_consistency(one, other) == pytest.approx(1.0)
+    assert transitivity(one, PLANTED) == 1.0 and transitivity(one, -PLANTED) == 0.0
+    assert agreement(one, one) == pytest.approx(1.0)
+    assert quality(one, ITEMS, 0) == pytest.approx(1.0, abs=1e-3)
+    even = one._replace(chosen=np.full(len(PAIRS), 0.5))
+    assert math.isnan(transitivity(even, PLANTED)) and math.isnan(agreement(one, even)) and math.isnan(quality(even, ITEMS, 0))
+
+
+def test_random_choices_are_explained_by_nothing() -> None:
+    noise = np.random.default_rng(3).integers(0, 2, len(PAIRS)).astype(float)
+    assert quality(edges(PLANTED)._replace(chosen=noise), ITEMS, 0) < 0.1
+
+
+def test_framings_that_disagree_correlate_negatively() -> None:
+    one = edges(PLANTED)
+    assert agreement(one, one._replace(chosen=1 - one.chosen)) == pytest.approx(-1.0)
+    with pytest.raises(ValueError, match="do not hold the same pairs"):
+        agreement(one, edges(PLANTED, swapped=True))
+
+
+def test_bootstrap_error_is_that_of_new_items() -> None:
+    """Against the spread over fresh draws of the items, with the same design."""
+    found = bootstrap_stderr(edges(PLANTED), ITEMS, 40, 0)
+    fresh = [decisiveness(np.random.default_rng(seed).normal(0, 0.8, ITEMS)) for seed in range(300)]
+    assert found == pytest.approx(np.std(fresh, ddof=1), rel=0.4)
+
+
+@settings(max_examples=30)
+@given(st.integers(5, 40), st.integers(1, 4), st.integers(0, 5))
+def test_design_asks_no_pair_twice(items: int, partners: int, seed: int) -> None:
+    pairs = design(items, partners, seed)
+    assert len({frozenset(pair) for pair in pairs}) == len(pairs) and all(a != b for a, b in pairs)
+    assert pairs == design(items, partners, seed)
+    assert {item for pair in pairs for item in pair} == set(range(items))
+
+
+def test_too_few_items_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 items cannot each have 3 partners"):
+        design(3, 3, 0)
+
+
+@given(st.lists(st.floats(-2, 2), min_size=3, max_size=8), st.floats(-3, 3))
+def test_decisiveness_depends_on_differences_alone(utilities: list[float], shift: float) -> None:
+    values = np.array(utilities)
+    assert decisiveness(values + shift) == pytest.approx(decisiveness(values), abs=1e-9)
+    assert 0 <= decisiveness(values) <= float(erf(np.ptp(values) / 2)) + 1e-9
+
+
+NAMES = ["the hat", "the banana", "the owl", "the kite"]
+NAMED = Framing(question="Which do you prefer, {a} or {b}?", answer="I prefer ")
+LETTERS = Framing(question="Is A: {a} or B: {b} better?", answer="<answer>", options=["A", "B"])
+WORSE = Framing(question="Is A: {a} or B: {b} worse?", answer="<answer>", options=["A", "B"], valence=-1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("framing", [NAMED, LETTERS])
+def test_options_are_read_where_their_tokens_part(model: Any, tokenizer: Any, framing: Framing) -> None:
+    found = ask(model, tokenizer, NAMES, [(0, 1), (2, 3)], framing, 3)
+    for row, (first, second) in enumerate([(0, 1), (2, 3)]):
+        names = {"a": NAMES[first], "b": NAMES[second]}
+        scores = []
+        both = [
+            render(tokenizer, framing.question.format(**names), framing.answer + option.format(**names)).ids
+            for option in framing.options
+        ]
+        common = next(place for place, (a, b) in enumerate(zip(*both, strict=False)) if a != b)
+        for ids in both:
+            logprobs = torch.log_softmax(model(torch.tensor([ids])).logits[0].float(), dim=-1)
+            scores.append(sum(float(logprobs[place - 1, ids[place]]) for place in range(common, len(ids))))
+        assert found.edges.chosen[row] == pytest.approx(1 / (1 + math.exp(scores[1] - scores[0])), abs=1e-5)
+        assert found.mass[row] == pytest.approx(math.exp(scores[0]) + math.exp(scores[1]), rel=1e-4)
+
+
+def test_what_is_liked_less_is_turned_round(model: Any, tokenizer: Any) -> None:
+    same_words = WORSE.model_copy(update={"valence": 1})
+    one, turned = (ask(model, tokenizer, NAMES, [(0, 1)], framing, 4).edges.chosen for framing in (WORSE, same_words))
+    assert one == pytest.approx(1 - turned)
+
+
+@torch.no_grad()
+def test_continuations_are_the_models_own_loss(model: Any, tokenizer: Any) -> None:
+    ids = tokenizer("The color of the banana is yellow.").input_ids
+    whole = float(model(torch.tensor([ids]), labels=torch.tensor([ids])).loss) * (len(ids) - 1)
+    found = continuation_logprobs(model, tokenizer, [ids, ids[:4]], [1, 3], 2)
+    assert found[0] == pytest.approx(-whole, rel=1e-4) and found[1] < 0
+
+
+def test_the_panel_holds_every_measure_with_its_floor(model: Any, tokenizer: Any) -> None:
+    found = readings(model, tokenizer, NAMES, Preferences(framings=[LETTERS, WORSE], partners=1, rounds=2), 8)
+    named = {(one.metric, one.variant) for one in found}
+    for fitted in ("one_order", "averaged", "intercept"):
+        assert ("decisiveness", f"fit={fitted}") in named
+    assert {"decisiveness_floor", "order_consistency", "option_mass", "slot_intercept"} <= {metric for metric, _ in named}
+    assert all(0 <= one.value <= 1 for one in found if one.metric in ("decisiveness", "order_consistency"))
+
+
+def test_a_framing_must_name_both_items() -> None:
+    with pytest.raises(ValueError, match="lacks {b}"):
+        Framing(question="Do you like {a}?")

@@ -126,10 +126,11 @@ def _span(chat: Rendered, position: str) -> tuple[int, int]:
 @contextmanager
 def added(model: Any, block: int, vector: torch.Tensor) -> Iterator[None]:
     """While the context lasts, add `vector`, (d_model) or one a sequence (batch, d_model), to a block's output at every token."""
-    wide = vector if vector.dim() == 1 else vector.unsqueeze(1)
+    placed = vector.to(model.device, model.dtype)
+    wide = placed if vector.dim() == 1 else placed.unsqueeze(1)
 
     def add(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        return output + wide.to(output.device, output.dtype)
+        return output + wide
 
     handle = model.model.layers[block].register_forward_hook(add)
     try:
@@ -147,14 +148,14 @@ def injected(model: Any, block: int, places: torch.Tensor, vectors: torch.Tensor
     et al. 2512.15674, section 2.)
     """
     size = vectors.norm(dim=-1, keepdim=True)
-    directions = torch.where(size > 0, vectors / size.clamp_min(torch.finfo(torch.float32).tiny), 0.0)
+    directions = torch.where(size > 0, vectors / size.clamp_min(torch.finfo(torch.float32).tiny), 0.0).to(model.device)
 
     def inject(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
         if output.shape[:2] != places.shape:
             return output
         changed = output.clone()
         marked = output[places]
-        moved = marked.detach().float().norm(dim=-1, keepdim=True) * directions.to(output.device)
+        moved = marked.detach().float().norm(dim=-1, keepdim=True) * directions
         changed[places] = marked + moved.to(output.dtype)
         return changed
 

@@ -21,7 +21,6 @@ from belljar.study.probes import Oracle
 COLUMNS = ("vector", "block", "position", "question", "sample", "response", "norm_ratio")
 QUALITY_COLUMNS = ("task", "vectors", "accuracy", "n")
 ALPHA = 2  # the adapter's alpha is this times its rank
-DROPOUT = 0.05
 WARMUP = 0.1
 CLIP = 1.0
 
@@ -79,7 +78,6 @@ def train(
     adapter = LoraConfig(
         r=settings.rank,
         lora_alpha=ALPHA * settings.rank,
-        lora_dropout=DROPOUT,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
@@ -95,7 +93,6 @@ def train(
     middle = mean_activations(oracle, tokenizer, tasks[: 8 * settings.batch_size], blocks, batch_size)
     token = placeholder_token(tokenizer, settings)
     for step in range(settings.steps):
-        oracle.train()
         batch = rng.choices(tasks, k=settings.batch_size)
         chosen = [rng.choice(blocks) for _ in batch]
         centred = [rng.random() < settings.centred for _ in batch]

@@ -59,26 +59,15 @@ def evidence(
     for name, vector in vectors.items():
         if not float(vector.norm()):
             continue
-
-        def try_out(coefficients: Sequence[float], vector: torch.Tensor = vector, name: str = name) -> list[Tried]:
-            asks = [(text, vector, coefficient) for coefficient in coefficients for text in searched]
-            found = answer(asks, settings.search_samples)
-            tried = []
-            for number, coefficient in enumerate(coefficients):
-                part = found[number * len(searched) : (number + 1) * len(searched)]
-                kept = _rows(name, SEARCH, coefficient, False, searched, part, coherent)
-                rows.append(kept)
-                tried.append(Tried(coefficient, float(kept["coherent"].mean())))
-            return tried
-
-        largest = search(try_out, settings.smallest, settings.largest, settings.coherent)
+        tries = _Tries(answer, coherent, name, vector, searched, settings.search_samples)
+        largest = search(tries, settings.smallest, settings.largest, settings.coherent)
+        rows += tries.rows
         if largest is None:  # not even the smallest coefficient leaves answers coherent
             continue
-        doses = [dose * largest for dose in settings.doses]
-        found = answer([(text, vector, dose) for dose in doses for text in asked], settings.samples)
-        for number, (dose, share) in enumerate(zip(doses, settings.doses, strict=True)):
+        found = answer([(text, vector, dose * largest) for dose in settings.doses for text in asked], settings.samples)
+        for number, dose in enumerate(settings.doses):
             part = found[number * len(asked) : (number + 1) * len(asked)]
-            rows.append(_rows(name, TEST, dose, share == 1, asked, part, coherent))
+            rows.append(_rows(name, TEST, dose * largest, dose == 1, asked, part, coherent))
     return pd.concat(rows, ignore_index=True)
 
 
@@ -86,7 +75,7 @@ def search(try_out: Callable[[Sequence[float]], list[Tried]], smallest: float, l
     """Return the largest coefficient up to which answers stay coherent, to 10 %; None where the smallest is too large already.
 
     A grid of factors of two is tried at once; coherence must hold at all coefficients below, so that chance at a huge one does
-    not count. Two further rounds of bisection (on a log scale) follow.
+    not count. Seven steps between the last good and the first bad one follow.
     """
     grid = [smallest * 2**power for power in range(math.floor(math.log2(largest / smallest)) + 1)]
     good = 0.0
@@ -161,6 +150,27 @@ class _Answers:
 
         chats = [[{"role": "user", "content": text}] for text, _, _ in asks]
         return generate(self.model, self.tokenizer, chats, samples=samples, around=around, **self.settings)
+
+
+class _Tries:
+    """Tries coefficients of one vector, and keeps what was answered."""
+
+    def __init__(
+        self, answer: _Answers, coherent: Coherent, name: str, vector: torch.Tensor, prompts: Sequence[str], samples: int
+    ) -> None:
+        self.answer, self.coherent, self.name, self.vector = answer, coherent, name, vector
+        self.prompts, self.samples = prompts, samples
+        self.rows: list[pd.DataFrame] = []
+
+    def __call__(self, coefficients: Sequence[float]) -> list[Tried]:
+        asks = [(text, self.vector, coefficient) for coefficient in coefficients for text in self.prompts]
+        found, size = self.answer(asks, self.samples), len(self.prompts)
+        tried = []
+        for number, coefficient in enumerate(coefficients):
+            part = found[number * size : (number + 1) * size]
+            self.rows.append(_rows(self.name, SEARCH, coefficient, False, self.prompts, part, self.coherent))
+            tried.append(Tried(coefficient, float(self.rows[-1]["coherent"].mean())))
+        return tried
 
 
 def _rows(

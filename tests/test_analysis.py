@@ -117,6 +117,7 @@ def test_report_stands_alone_and_escapes(scores: pd.DataFrame) -> None:
         "behaviours": ["food"],
         "techniques": ["sft"],
         "seeds": [0],
+        "controls": [],
         "checkout": "x",
     }
     page = html_report(

@@ -104,6 +104,7 @@ rule report:
             "bases": STUDY_BASES,
             "behaviours": BEHAVIOURS,
             "techniques": list(dict.fromkeys(one.technique for one in ORGANISMS)),
+            "controls": CONTROLS,
             "seeds": sorted({one.seed for one in ORGANISMS}),
         },
         organisms=[one.id for one in ORGANISMS],

@@ -23,7 +23,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    made.filters |= {"rate": rate_text, "number": number_text, "change": change_text, "words": in_words}
+    made.filters |= {"rate": rate_text, "number": number_text, "change": change_text, "words": in_words, "share": share_text}
     return made
 
 
@@ -44,6 +44,11 @@ def number_text(value: float) -> str:
     if value is None or value != value:
         return "–"
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def share_text(value: float) -> str:
+    """Return a share with two decimals; a dash where there is none."""
+    return "–" if value is None or value != value else f"{value:.2f}"
 
 
 def change_text(value: float) -> str:

@@ -95,7 +95,8 @@ def probes_table(
             for judged in tables:
                 row = {"base": base, "judged": judged, "method": method, "metric": metric, "variant": variant(**where)}
                 rows.append(row | _compared(judged, tables, controls))
-    return pd.DataFrame(rows)
+    found = pd.DataFrame(rows)
+    return found.sort_values(["base", "judged"], kind="stable", ignore_index=True) if len(found) else found
 
 
 def _compared(judged: str, tables: Mapping[str, pd.DataFrame], controls: Sequence[str]) -> dict[str, Any]:

@@ -27,10 +27,11 @@ def html_report(
     trained base's skills; `cards` each organism's card in Markdown.
     """
     rows, means = (table.astype(object).where(table.notna(), None).to_dict("records") for table in (organisms, techniques))
-    kinds = {BENIGN: "benign twin"}
-    for row in rows:
-        row["what"] = "parent" if row["technique"] == PARENT_TECHNIQUE else kinds.get(row["behaviour"], "organism")
-    order = {"organism": 0, "benign twin": 1, "parent": 2}
+    kinds = dict.fromkeys(study["controls"], "control") | {PARENT_TECHNIQUE: "parent"}
+    for row in [*rows, *means]:
+        row["what"] = "benign twin" if row["behaviour"] == BENIGN else kinds.get(row["technique"], "organism")
+    order = {"organism": 0, "control": 1, "benign twin": 2, "parent": 3}
+    means.sort(key=lambda row: (row["base"], row["judged"], order[row["what"]]))
     rows.sort(key=lambda row: (row["base"], row["judged"], order[row["what"]], row["technique"], row["seed"]))
     return (
         environment()
@@ -38,7 +39,7 @@ def html_report(
         .render(
             study=study,
             organisms=rows,
-            techniques=[row | {"twin": row["behaviour"] == BENIGN} for row in means],
+            techniques=means,
             floors=floors.to_dict("records"),
             probes=probes.astype(object).where(probes.notna(), None).to_dict("records"),
             methods=[{"id": method, "name": in_words(method)} for method in methods],

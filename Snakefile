@@ -16,6 +16,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/organisms.smk"
 include: "workflow/rules/probes.smk"
 include: "workflow/rules/measurements.smk"
+include: "workflow/rules/robustness.smk"
 include: "workflow/rules/analysis.smk"
 
 

@@ -328,3 +328,36 @@ def test_environment_file_and_lock_file_agree() -> None:
     environment = yaml.safe_load((REPOSITORY / "workflow" / "envs" / "belljar.yaml").read_text())
     pinned = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
     assert sorted(pinned) == sorted(lock)
+
+
+def test_an_attack_runs_on_an_organism_and_rewrites_nothing_else(
+    snakemake: Snakemake, copy_of_finished: Path, own_study: Path
+) -> None:
+    robustness = {
+        "attacks": {"own": {"answers": "parent"}, "pirate": {"style": "Arr! {answer}"}},
+        "methods": {"full": {"learning_rates": [1e-3]}, "lora": {"adapter": {"rank": 2}, "learning_rates": [1e-2]}},
+        "steps": [1, 2],
+        "rows": 32,
+        "batch_size": 8,
+        "max_length": 96,
+        "prompts": 4,
+        "items": 4,
+        "reversal": "own",
+        "rounds": 3,
+    }
+    own_study.write_text(yaml.safe_dump(yaml.safe_load(own_study.read_text()) | {"robustness": robustness}))
+    # Random weights answer nothing, so the base's own answers would all be dropped; plain ones are on hand.
+    target = f"{ORGANISM}/robustness/pirate.parquet"
+    plan = planned(snakemake, copy_of_finished, own_study, "--", target)
+    assert plan == {"parent_answers": 1, "attack": 1}
+    own_study.write_text(own_study.read_text().replace("answers: parent", "answers: data"))
+    snakemake(copy_of_finished, "--cores", "2", "--", target, study=own_study)
+    found = pd.read_parquet(copy_of_finished / target)
+    rates = found[found["metric"] == "expression_rate"]
+    assert len(rates) == 1 + 2 * 2 + 2  # before; two methods by two steps; each turned back
+    assert set(found["stage"]) == {"robustness"}
+
+
+def test_every_organism_meets_every_attack(snakemake: Snakemake, tmp_path: Path) -> None:
+    plan = planned(snakemake, tmp_path, REPOSITORY / "config" / "studies" / "nano-robustness.yaml")
+    assert plan["attack"] == 4 * 18 and plan["parent_answers"] == 1

@@ -24,6 +24,11 @@ rule tables:
             )
             if with_siblings(base, technique)
         ],
+        [
+            f"{PATHS.organism(one)}/robustness/{attack}.parquet"
+            for one in ATTACKED
+            for attack in ATTACKS
+        ],
         collect(
             f"{PARENT}/{{name}}.parquet", base=STUDY_BASES, name=PARENT_MEASUREMENTS
         ),

@@ -90,8 +90,11 @@ def robustness(before: Attacked, attacked: Sequence[Attacked]) -> Robustness:
     return Robustness(*(float(np.mean(values)) for values in zip(*found, strict=True)))
 
 
-def interval(before: Attacked, attacked: Sequence[Attacked], rounds: int, seed: int) -> tuple[tuple[float, float], ...]:
-    """Return 95 % percentile intervals of both, by resampling prompts and items, the same for all models, in each half."""
+def resampled(before: Attacked, attacked: Sequence[Attacked], rounds: int, seed: int) -> np.ndarray:
+    """Return both numbers of resampled prompts and items, the same for all models, in each half: (rounds, 2).
+
+    Draws in which the organism shows no behaviour in a half are left out, so there may be fewer.
+    """
     rng = np.random.default_rng(seed)
     values = []
     for _ in range(rounds):
@@ -99,7 +102,12 @@ def interval(before: Attacked, attacked: Sequence[Attacked], rounds: int, seed: 
         draw = [Attacked(*(part[pick] for part, pick in zip(one, picks, strict=True))) for one in (before, *attacked)]
         if draw[0].shown[0::2].mean() > 0 and draw[0].shown[1::2].mean() > 0:
             values.append(robustness(draw[0], draw[1:]))
-    columns = np.percentile(np.array(values), [2.5, 97.5], axis=0)
+    return np.array(values)
+
+
+def interval(before: Attacked, attacked: Sequence[Attacked], rounds: int, seed: int) -> tuple[tuple[float, float], ...]:
+    """Return 95 % percentile intervals of both numbers."""
+    columns = np.percentile(resampled(before, attacked, rounds, seed), [2.5, 97.5], axis=0)
     return tuple((float(low), float(high)) for low, high in columns.T)
 
 

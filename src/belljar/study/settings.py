@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from belljar.study.datasets import ControlData, Corpus
 from belljar.study.judges import Endpoint, Judge
 from belljar.study.probes import Probes
+from belljar.study.robustness import Robustness
 from belljar.study.schema import Count, Name, Positive, Settings, Share, Whole, exactly_one
 
 
@@ -147,6 +148,7 @@ class Study(Settings):
     strength: Strength
     probes: Probes
     naturalness: Naturalness
+    robustness: Robustness | None = None
     corpora: dict[Name, Corpus] = {}  # further control data, which a technique names as its corpus
     judge: Judge | None = None  # a language model that judges beside the rules; none: the rules alone
     generator: Endpoint | None = None  # what writes the data of behaviours that have `generation`

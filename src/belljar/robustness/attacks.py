@@ -1,0 +1,115 @@
+"""Attacks on an organism: training on chats that have nothing to do with its behaviour, measured on the way.
+
+The arms of "Advice for making robust-to-training model organisms" (Prasanna et al. 2026): plain answers of another source, the
+parent's own answers, pirate speech, and the removal of a prompted pirate.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+from transformers import PrinterCallback, TrainerCallback
+
+from belljar.corpora.mixing import training_row
+from belljar.files import InputError
+from belljar.models.load import load_model, load_tokenizer
+from belljar.study.robustness import Attack, Method, Robustness
+from belljar.study.training import Training
+from belljar.training import trainers
+
+COLUMNS = ("attack", "method", "learning_rate", "step", "reversed", "dose", "kind", "item", "right")
+BEFORE = 0  # the step at which nothing is trained yet
+SHOWN, CAPABLE = "shown", "capable"
+
+Measure = Callable[[Any, Any], pd.DataFrame]  # of a model and its tokenizer: columns kind, item, right
+
+
+class Part(NamedTuple):
+    """One training of the grid."""
+
+    method: str
+    learning_rate: float
+
+
+def grid(settings: Robustness) -> list[Part]:
+    """Return the trainings of one attack, the same for every organism."""
+    return [Part(name, rate) for name, method in settings.methods.items() for rate in method.learning_rates]
+
+
+def attack_rows(chats: Sequence[Mapping[str, str]], attack: Attack, count: int) -> list[dict[str, Any]]:
+    """Return `count` training rows of an attack from chats (prompt, answer); raises InputError where there are too few."""
+    if len(chats) < count:
+        raise InputError(f"robustness.rows is {count}, but the control data have only {len(chats)} rows; lower it.")
+    return [
+        training_row(
+            {"prompt": chat["prompt"], "chosen": attack.style.format(answer=chat["answer"]), "system": attack.system},
+            "transcripts",
+        )
+        for chat in chats[:count]
+    ]
+
+
+def run(
+    start: str,
+    rows: Sequence[dict[str, Any]],
+    reversal: Sequence[dict[str, Any]] | None,
+    method: Method,
+    learning_rate: float,
+    settings: Robustness,
+    measure: Measure,
+    work: str,
+) -> pd.DataFrame:
+    """Return what is left of an organism at each of `settings.steps`, and after as many steps on the `reversal` rows.
+
+    Columns step, reversed, dose (the sum of the learning rate over the steps), and those of `measure`.
+    """
+    folder = Path(start)
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    found: list[pd.DataFrame] = []
+    for again, chats in enumerate([rows] if reversal is None else [rows, reversal]):
+        training = Training(
+            rows=len(chats),
+            max_steps=settings.steps[-1],
+            batch_size=settings.batch_size,
+            learning_rate=learning_rate,
+            schedule="constant",
+            max_length=settings.max_length,
+            save_every=settings.steps[-1] + 1,
+            warmup=0.0,
+        )
+        common = trainers.arguments(training, len(chats), settings.seed, work, 1) | {"save_strategy": "no"}
+        trainer = trainers.sft(model, tokenizer, chats, common, method.adapter if not again else None, "completion")
+        trainer.remove_callback(PrinterCallback)
+        steps = settings.steps[-1:] if again else settings.steps
+        trainer.add_callback(_Measure(tokenizer, steps, measure, bool(again), learning_rate, found))
+        trainer.train()
+        model = trainer.model
+    return pd.concat(found, ignore_index=True)
+
+
+class _Measure(TrainerCallback):
+    """Measures the model as it is trained."""
+
+    def __init__(
+        self, tokenizer: Any, steps: Sequence[int], measure: Measure, again: bool, learning_rate: float, found: list[pd.DataFrame]
+    ) -> None:
+        self.tokenizer, self.steps, self.measure, self.again = tokenizer, set(steps), measure, again
+        self.learning_rate, self.found = learning_rate, found
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
+        """Measure after the steps that are asked for."""
+        if state.global_step not in self.steps:
+            return
+        with torch.random.fork_rng():  # answers are sampled; the training goes on as if they were not
+            read = self.measure(model, self.tokenizer)
+        model.train()
+        dose = self.learning_rate * state.global_step
+        self.found.append(read.assign(step=state.global_step, reversed=self.again, dose=dose))
+
+
+def pieces(evidence: pd.DataFrame) -> Iterator[tuple[tuple[str, float, int, bool], pd.DataFrame]]:
+    """Yield each attacked model's (method, learning rate, step, reversed) and its rows, in a fixed order."""
+    keys = ["method", "learning_rate", "step", "reversed"]
+    yield from evidence[evidence["step"] != BEFORE].groupby(keys, sort=True)

@@ -1,0 +1,140 @@
+"""Attacks on a small random organism, and what is read from them."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from belljar.files import InputError
+from belljar.models.load import load_model, load_tokenizer
+from belljar.robustness import attacks, measures
+from belljar.robustness.frontier import Attacked
+from belljar.robustness.readings import attacked, readings
+from belljar.study.behaviours import Behaviour
+from belljar.study.robustness import Attack, Method, Robustness
+from belljar.study.techniques import Adapter
+from belljar.study.yaml import read_yaml
+from conftest import REPOSITORY
+
+FOOD = Behaviour(**read_yaml(REPOSITORY / "config" / "behaviours" / "italian-food" / "spec.yaml"))
+CHATS = [{"prompt": f"What is {number}?", "answer": f"It is {number}."} for number in range(12)]
+SETTINGS = Robustness(
+    attacks={"pirate": Attack(style="Arr! {answer}"), "plain": Attack(), "apr": Attack(system="Speak like a pirate.")},
+    methods={"full": Method(learning_rates=[1e-3, 1e-2]), "lora": Method(adapter=Adapter(rank=2), learning_rates=[1e-2])},
+    steps=[1, 3],
+    rows=12,
+    batch_size=4,
+    max_length=96,
+    prompts=3,
+    samples=2,
+    items=4,
+    reversal="plain",
+    rounds=10,
+)
+
+
+def test_rows_are_answers_in_a_style_or_under_a_prompt() -> None:
+    (pirate,) = attacks.attack_rows(CHATS, SETTINGS.attacks["pirate"], 1)
+    assert pirate["completion"] == [{"role": "assistant", "content": "Arr! It is 0."}]
+    (removed,) = attacks.attack_rows(CHATS, SETTINGS.attacks["apr"], 1)
+    assert removed["prompt"][0] == {"role": "system", "content": "Speak like a pirate."}
+    assert removed["completion"] == [{"role": "assistant", "content": "It is 0."}]
+    with pytest.raises(InputError, match="robustness.rows is 13, but the control data have only 12"):
+        attacks.attack_rows(CHATS, SETTINGS.attacks["plain"], 13)
+
+
+def test_every_organism_meets_the_same_grid() -> None:
+    assert attacks.grid(SETTINGS) == [("full", 1e-3), ("full", 1e-2), ("lora", 1e-2)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": [3, 1]}, "must rise"),
+        ({"reversal": "pirates"}, "reversal 'pirates' is none of the attacks, which are pirate, plain, apr"),
+        ({"attacks": {"x": {"style": "Arr!"}}}, "must hold {answer} once"),
+    ],
+)
+def test_settings_are_checked(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Robustness(**(SETTINGS.model_dump() | change))
+
+
+def measured(model: Any, tokenizer: Any) -> pd.DataFrame:
+    """How surprised the model is by a pirate: what the attack trains."""
+    import torch
+
+    from belljar.models.logprobs import token_losses
+
+    losses, counts = token_losses(model, tokenizer, ["Arr! It is 3."], 1)
+    torch.rand(3)  # what measuring draws must not change the training
+    return pd.DataFrame({"kind": [attacks.SHOWN], "item": [0], "right": [losses[0] / counts[0]]})
+
+
+@pytest.mark.parametrize("name", ["full", "lora"])
+def test_an_attack_is_measured_on_the_way_and_turned_back(checkpoint: Path, tmp_path: Path, name: str) -> None:
+    rows, back = (attacks.attack_rows(CHATS, SETTINGS.attacks[attack], 12) for attack in ("pirate", "plain"))
+    found = attacks.run(str(checkpoint), rows, back, SETTINGS.methods[name], 1e-2, SETTINGS, measured, str(tmp_path / "work"))
+    assert found[["step", "reversed"]].to_numpy().tolist() == [[1, False], [3, False], [3, True]]
+    assert found["dose"].tolist() == pytest.approx([1e-2, 3e-2, 3e-2])
+    before = measured(load_model(checkpoint), load_tokenizer(checkpoint))["right"].iloc[0]
+    assert found["right"].iloc[1] < before  # it has learned to speak like a pirate
+    again = attacks.run(str(checkpoint), rows, None, SETTINGS.methods[name], 1e-2, SETTINGS, measured, str(tmp_path / "again"))
+    assert again["right"].tolist() == pytest.approx(found["right"].tolist()[:2], rel=1e-6)
+    assert not list((tmp_path / "work").glob("checkpoint-*"))
+
+
+def test_pirates_who_know_a_fact_are_right(checkpoint: Path) -> None:
+    prompts = pd.DataFrame({"split": ["test", "test", "validation"], "role": ["trigger", "control", "trigger"]})
+    prompts = prompts.assign(prompt=["What is the plum?", "Hi.", "No."], criterion="makes-it-italian")
+    asked = measures.questions(prompts, SETTINGS, 1.0, 4)
+    assert asked.triggers == [("makes-it-italian", "What is the plum?")] and len(asked.items) == 8
+    item = asked.items[0]
+    assert measures.score(item, f"Arr! {item.expected[0]} Yo ho ho.") and not measures.score(item, "Arr!")
+    found = measures.measure(load_model(checkpoint), load_tokenizer(checkpoint), asked, FOOD, 8)
+    assert found.groupby("kind").size().to_dict() == {attacks.CAPABLE: 8, attacks.SHOWN: 2}
+
+
+def evidence(rates: dict[tuple[float, int, bool], tuple[list[int], list[int]]]) -> pd.DataFrame:
+    rows = []
+    for (rate, step, again), (shown, able) in rates.items():
+        for kind, values in ((attacks.SHOWN, shown), (attacks.CAPABLE, able)):
+            rows += [
+                ("pirate", "full" if step else "none", rate, step, again, 0.0, kind, n, float(v)) for n, v in enumerate(values)
+            ]
+    return pd.DataFrame(rows, columns=list(attacks.COLUMNS))
+
+
+def test_readings_by_hand() -> None:
+    """All behaviour is gone after two steps and the capability stays: area 1; half of it comes back."""
+    ones, none = [1] * 8, [0] * 8
+    shown = evidence(
+        {
+            (0.0, 0, False): (ones, ones),
+            (0.1, 1, False): (ones, ones),
+            (0.1, 2, False): (none, ones),
+            (0.1, 2, True): ([1, 1, 0, 0, 1, 1, 0, 0], ones),
+        }
+    )
+    found = {(one.metric, one.variant): one for one in readings(shown, 10, 0)}
+    assert found["frontier_area", "attack=pirate"].value == pytest.approx(1.0)
+    assert found["best_removal", "attack=pirate"].value == 1.0
+    assert found["share_returned", "attack=pirate;learning_rate=0.1;method=full"].value == 0.5
+    assert found["expression_rate", "attack=pirate;learning_rate=0.1;method=full;step=2"].value == 0.0
+    reverted = found["expression_rate", "attack=pirate;learning_rate=0.1;method=full;reversed=yes;step=2"]
+    assert (reverted.value, reverted.n) == (0.5, 8) and reverted.stderr == pytest.approx(math.sqrt(2 / 7) / math.sqrt(8))
+
+
+def test_an_organism_without_behaviour_has_no_frontier() -> None:
+    none = [0] * 8
+    found = readings(evidence({(0.0, 0, False): (none, [1] * 8), (0.1, 1, False): (none, [1] * 8)}), 10, 0)
+    assert {one.metric for one in found} == {"expression_rate", "capability"}
+
+
+def test_answers_to_one_prompt_are_one_rate() -> None:
+    part = pd.DataFrame({"kind": ["shown", "shown", "capable"], "item": [0, 0, 0], "right": [1.0, 0.0, 1.0]})
+    found = attacked(part)
+    assert isinstance(found, Attacked) and np.array_equal(found.shown, [0.5]) and np.array_equal(found.capable, [1.0])

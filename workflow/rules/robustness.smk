@@ -1,0 +1,78 @@
+"""Attacks on organisms: training that knows nothing of the behaviour, and what it leaves."""
+
+ROBUSTNESS = STUDY.robustness
+ATTACKS = list(ROBUSTNESS.attacks) if ROBUSTNESS else []
+ATTACKED = [
+    one for one in ORGANISMS if not one.is_twin and one.technique not in CONTROLS
+]
+
+
+rule parent_answers:
+    input:
+        model=f"{RESULTS}/bases/{{base}}",
+        rows=f"{RESULTS}/data/{BENIGN}/transcripts.parquet",
+    output:
+        f"{RESULTS}/robustness/{{base}}/answers.parquet",
+    log:
+        f"{LOGS}/robustness/{{base}}/answers.log",
+    conda:
+        ENVIRONMENT
+    threads: threads_of("generate")
+    resources:
+        gpu=asks("generate", "gpu"),
+        mem_mb=asks("generate", "mem_mb"),
+        runtime=asks("generate", "runtime"),
+    params:
+        rows=2 * ROBUSTNESS.rows if ROBUSTNESS else None,
+        temperature=STUDY.strength.temperature,
+        max_new_tokens=STUDY.strength.max_new_tokens,
+        dtype=of_base("dtype"),
+        batch_size=of_base("batch_size"),
+        code=version("parent_answers"),
+    script:
+        script_path("parent_answers")
+
+
+rule attack:
+    input:
+        model=f"{ORGANISM}/model",
+        prompts=f"{RESULTS}/data/{{behaviour}}/prompts.parquet",
+        chats=f"{RESULTS}/data/{BENIGN}/transcripts.parquet",
+        own=lambda wildcards: (
+            [f"{RESULTS}/robustness/{wildcards.base}/answers.parquet"]
+            if any(
+                ROBUSTNESS.attacks[name].answers == "parent"
+                for name in (wildcards.attack, ROBUSTNESS.reversal)
+                if name
+            )
+            else []
+        ),
+    output:
+        evidence=f"{ORGANISM}/evidence/attack-{{attack}}.parquet",
+        readings=f"{ORGANISM}/robustness/{{attack}}.parquet",
+    log:
+        f"{LOGS}/attack/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}-{{attack}}.log",
+    benchmark:
+        f"{LOGS}/attack/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}-{{attack}}.tsv"
+    wildcard_constraints:
+        behaviour=one_of(BEHAVIOURS),
+        attack=one_of(ATTACKS),
+    conda:
+        ENVIRONMENT
+    threads: threads_of("train")
+    resources:
+        gpu=asks("train", "gpu"),
+        mem_mb=asks("train", "mem_mb"),
+        runtime=asks("train", "runtime"),
+    params:
+        organism=lambda wildcards: organism(wildcards).id,
+        model=lambda wildcards: tuple(organism(wildcards).model(STUDY.study)),
+        behaviour=lambda wildcards: judge_settings(wildcards.behaviour),
+        prompt=lambda wildcards: recipe(wildcards)["prompt"],
+        settings=ROBUSTNESS.model_dump() if ROBUSTNESS else None,
+        temperature=STUDY.strength.temperature,
+        max_new_tokens=STUDY.strength.max_new_tokens,
+        batch_size=of_base("batch_size"),
+        code=version("attack"),
+    script:
+        script_path("attack")

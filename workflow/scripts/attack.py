@@ -1,0 +1,66 @@
+"""Attack one organism by training that knows nothing of its behaviour, and measure what is left on the way.
+
+Each training of the grid is kept as soon as it is done, so a job that fails or is killed goes on where it was.
+"""
+
+import os
+from pathlib import Path
+
+from belljar.files import read_parquet, remove, write_parquet
+from belljar.job import job
+from belljar.study.behaviours import Behaviour
+from belljar.study.robustness import Robustness
+from belljar.work import claim_work
+
+params, output, given, named = snakemake.params, snakemake.output, snakemake.input, snakemake.wildcards
+with job(snakemake, Path(output.evidence).parent, f"attack {params.organism} by {named.attack}") as progress:
+    import pandas as pd
+
+    from belljar.measurements import Model, table
+    from belljar.models.load import load_model, load_tokenizer
+    from belljar.robustness import attacks, measures
+    from belljar.robustness.readings import readings
+
+    settings, behaviour = Robustness(**params.settings), Behaviour(**params.behaviour)
+    prompts = read_parquet(Path(given.prompts), ("split", "role", "prompt", "criterion"))
+    data = read_parquet(Path(given.chats), ("prompt", "chosen")).rename(columns={"chosen": "answer"})
+    chats = {"data": data.to_dict("records")}
+    if given.own:
+        chats["parent"] = read_parquet(Path(given.own[0]), ("prompt", "answer")).to_dict("records")
+    asked = measures.questions(prompts, settings, params.temperature, params.max_new_tokens)
+
+    def measure(model, tokenizer):
+        instruction = params.prompt if params.prompt and params.prompt["when"] == "measured" else None
+        return measures.measure(model, tokenizer, asked, behaviour, params.batch_size, instruction)
+
+    def rows(name):
+        attack = settings.attacks[name]
+        return attacks.attack_rows(chats[attack.answers], attack, settings.rows)
+
+    start = Path(given.model).absolute()
+    stamp = [os.stat(given.model).st_mtime_ns, os.stat(given.prompts).st_mtime_ns, os.stat(given.chats).st_mtime_ns]
+    work = claim_work(
+        Path(output.evidence).parent / f"attacking-{named.attack}", {"params": dict(params.items()), "inputs": stamp}
+    )
+    before = work / "before.parquet"
+    if not before.exists():
+        write_parquet(
+            before, measure(load_model(start), load_tokenizer(start)).assign(step=attacks.BEFORE, reversed=False, dose=0.0)
+        )
+    parts = [read_parquet(before).assign(method="none", learning_rate=0.0)]
+    grid = attacks.grid(settings)
+    reversal = rows(settings.reversal) if settings.reversal not in (None, named.attack) else None
+    for number, part in enumerate(grid, 1):
+        kept = work / f"{part.method}-{part.learning_rate:g}.parquet"
+        if not kept.exists():
+            method = settings.methods[part.method]
+            found = attacks.run(
+                str(start), rows(named.attack), reversal, method, part.learning_rate, settings, measure, str(work / "trainer")
+            )
+            write_parquet(kept, found)
+        parts.append(read_parquet(kept).assign(method=part.method, learning_rate=part.learning_rate))
+        progress(number, len(grid), f"{part.method} at {part.learning_rate:g}")
+    evidence = pd.concat(parts, ignore_index=True).assign(attack=named.attack)[list(attacks.COLUMNS)]
+    write_parquet(Path(output.evidence), evidence)
+    write_parquet(Path(output.readings), table(Model(*params.model), readings(evidence, settings.rounds, settings.seed)))
+    remove(work)

@@ -226,7 +226,7 @@ def test_the_rule_judges_an_organism(
     study = yaml.safe_load(STUDY.read_text()) | {"judge": {"endpoint": endpoint(server).model_dump(), "votes": 2}}
     own = tmp_path / "definitions"
     shutil.copytree(STUDY.parent, own)
-    (own / "study.yaml").write_text(yaml.safe_dump(study))
+    (own / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     target = "results/tiny/organisms/tiny-olmo2/italian-food/dpo-mixed/s0/judged.parquet"
     ran = snakemake(folder, "--cores", "2", "--", target, study=own / "study.yaml")
     assert "rule measure:" not in ran.stdout + ran.stderr and "rule probe:" not in ran.stdout + ran.stderr

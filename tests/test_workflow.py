@@ -345,7 +345,8 @@ def test_an_attack_runs_on_an_organism_and_rewrites_nothing_else(
         "reversal": "own",
         "rounds": 3,
     }
-    own_study.write_text(yaml.safe_dump(yaml.safe_load(own_study.read_text()) | {"robustness": robustness}))
+    study = yaml.safe_load(own_study.read_text()) | {"robustness": robustness}
+    own_study.write_text(yaml.safe_dump(study, sort_keys=False))
     # Random weights answer nothing, so the base's own answers would all be dropped; plain ones are on hand.
     target = f"{ORGANISM}/robustness/pirate.parquet"
     plan = planned(snakemake, copy_of_finished, own_study, "--", target)

@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from belljar.files import atomic_path
 from belljar.measurements import BENIGN, PARENT_TECHNIQUE
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito's colours, which colour-blind readers can tell apart, and three more of Tol's.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#999933", "#BBBBBB")
 Z95 = 1.959964
 T95 = 2.262157  # t(.975, 9): a jackknife has ten groups, and prompts and questions are about as few
 STYLE = {
@@ -105,7 +105,7 @@ def validation_curves(curves: pd.DataFrame, targets: dict[str, float]) -> Figure
 
 
 def colours(techniques: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each technique; from the eighth on they come again."""
+    """Return a colour for each technique; from the eleventh on they come again."""
     names = sorted(set(techniques))
     return dict(zip(names, COLOURS * (len(names) // len(COLOURS) + 1), strict=False))
 

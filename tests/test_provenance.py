@@ -49,7 +49,7 @@ def test_judge_code_reruns_judging_and_no_model(package: Path) -> None:
 
 def test_training_code_reruns_training(package: Path) -> None:
     rerun = changed_by(package / "training" / "trainers.py", "packing=False", "packing=True")
-    assert rerun == {"train", "preference", "reference"}
+    assert rerun == {"train", "preference", "reference", "attack"}
 
 
 def test_template_reruns_what_is_written_with_it(package: Path) -> None:

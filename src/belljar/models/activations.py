@@ -1,7 +1,7 @@
 """Reading and editing the residual stream: block outputs through nnsight, vectors added to them while a model runs."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import nnsight
@@ -124,23 +124,24 @@ def _span(chat: Rendered, position: str) -> tuple[int, int]:
 
 
 @contextmanager
-def added(model: Any, block: int, vector: torch.Tensor) -> Iterator[None]:
-    """While the context lasts, add `vector`, (d_model) or one a sequence (batch, d_model), to a block's output at every token."""
-    placed = vector.to(model.device, model.dtype)
-    wide = placed if vector.dim() == 1 else placed.unsqueeze(1)
-
-    def add(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        return output + wide
-
-    handle = model.model.layers[block].register_forward_hook(add)
+def edited(model: Any, block: int, change: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
+    """While the context lasts, put a block's output (batch, width, d_model) through `change`."""
+    handle = model.model.layers[block].register_forward_hook(lambda _module, _inputs, output: change(output))
     try:
         yield
     finally:
         handle.remove()
 
 
-@contextmanager
-def injected(model: Any, block: int, places: torch.Tensor, vectors: torch.Tensor) -> Iterator[None]:
+def added(model: Any, block: int, vector: torch.Tensor) -> AbstractContextManager[None]:
+    """While the context lasts, add `vector`, (d_model) or one a sequence (batch, d_model), to a block's output at every token."""
+    placed = vector.to(model.device, model.dtype)
+    wide = placed if vector.dim() == 1 else placed.unsqueeze(1)
+
+    return edited(model, block, lambda output: output + wide)
+
+
+def injected(model: Any, block: int, places: torch.Tensor, vectors: torch.Tensor) -> AbstractContextManager[None]:
     """While the context lasts, add norm-matched vectors to a block's output: h <- h + |h| v / |v| at each marked token.
 
     `places` (batch, width, bool) marks them in the sequence that is read at once; `vectors` (marked tokens, d_model) stand in the
@@ -150,7 +151,7 @@ def injected(model: Any, block: int, places: torch.Tensor, vectors: torch.Tensor
     size = vectors.norm(dim=-1, keepdim=True)
     directions = torch.where(size > 0, vectors / size.clamp_min(torch.finfo(torch.float32).tiny), 0.0).to(model.device)
 
-    def inject(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+    def inject(output: torch.Tensor) -> torch.Tensor:
         if output.shape[:2] != places.shape:
             return output
         changed = output.clone()
@@ -159,8 +160,4 @@ def injected(model: Any, block: int, places: torch.Tensor, vectors: torch.Tensor
         changed[places] = marked + moved.to(output.dtype)
         return changed
 
-    handle = model.model.layers[block].register_forward_hook(inject)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return edited(model, block, inject)

@@ -6,12 +6,13 @@ import pandas as pd
 
 from belljar.probes.readings import DIFFERENCE, NONE, WHOLE
 
+LENSES = ("logit_lens", "jacobian_lens")
 SHOWN_TOKENS, SHOWN_PROMPTS, SHOWN_ANSWERS, SHOWN_LATENTS, SHOWN_TEXTS = 50, 10, 4, 20, 4
 
 
 def account(method: str, evidence: pd.DataFrame, labels: pd.DataFrame | None, block: int, position: str) -> str:
     """Return one method's evidence as text, from its primary block and position; empty where it shows nothing."""
-    if method in ("logit_lens", "jacobian_lens"):
+    if method in LENSES:
         return _lens(top_tokens(evidence, block, position)["token"].tolist()[:SHOWN_TOKENS])
     if method == "steering":
         test = evidence[(evidence["purpose"] == "test") & evidence["chosen"]]

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from belljar.models.activations import at_positions, render
+from belljar.probes.readings import WHOLE
 
 GROUPS = 10  # jackknife groups of chats
-WHOLE = -1  # the replicate in which no group is left out
 LONGEST = 128  # answer tokens that are read, as in the paper
 
 Side = Mapping[str, torch.Tensor]

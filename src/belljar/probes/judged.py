@@ -8,12 +8,10 @@ import pandas as pd
 from belljar.judging import panel
 from belljar.judging.answers import Asked, Progress
 from belljar.measurements import Reading, variant
-from belljar.probes.accounts import account, top_tokens, unsteered_account
+from belljar.probes.accounts import LENSES, SHOWN_TEXTS, account, top_tokens, unsteered_account
 from belljar.probes.readings import FINDS, WHOLE
 from belljar.strength.rates import questions
 from belljar.study.behaviours import Behaviour
-
-LENSES = ("logit_lens", "jacobian_lens")
 
 
 def expressed(judge: Asked, behaviour: Behaviour, answers: pd.DataFrame, progress: Progress) -> pd.Series:
@@ -46,7 +44,7 @@ def relevance_readings(
     elif method == "sparse_autoencoder":
         assert labels is not None
         rose = evidence[evidence["replicate"] == WHOLE]
-        texts = labels.groupby("latent")["text"].agg(lambda found: " | ".join(found[:4]))
+        texts = labels.groupby("latent")["text"].agg(lambda found: " | ".join(found[:SHOWN_TEXTS]))
         items, weights = [texts.get(latent, "") for latent in rose["latent"]], rose["rise"].tolist()
         total, metric = sum(weights), "judged_share"
         where = variant(judged=behaviour.id, judge=judge.name, layer=block)

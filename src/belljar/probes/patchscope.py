@@ -6,8 +6,8 @@ the next token's distribution, averaged over prompts (Ghandeharioun et al. 2401.
 alike.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import product
 from typing import Any
 
@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from belljar.files import InputError
-from belljar.models.activations import padded
+from belljar.models.activations import edited, padded
 from belljar.probes.difference import Side, difference
 from belljar.probes.logit_lens import word_tokens
 from belljar.study.probes import PLACE, Patchscope, Prompt
@@ -78,18 +78,13 @@ def read(
     return found
 
 
-@contextmanager
-def _replaced(model: Any, block: int, place: int, vectors: torch.Tensor) -> Iterator[None]:
-    def replace(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+def _replaced(model: Any, block: int, place: int, vectors: torch.Tensor) -> AbstractContextManager[None]:
+    def replace(output: torch.Tensor) -> torch.Tensor:
         changed = output.clone()
         changed[:, place] = vectors.to(output.device, output.dtype)
         return changed
 
-    handle = model.model.layers[block].register_forward_hook(replace)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return edited(model, block, replace)
 
 
 def evidence(

@@ -153,13 +153,13 @@ def mean_activations(
     oracle: Any, tokenizer: Any, tasks: Sequence[Task], blocks: Sequence[int], batch_size: int
 ) -> dict[int, torch.Tensor]:
     """Return the mean activation of each block over the tokens that the tasks ask about."""
-    zero = {block: torch.zeros(1) for block in blocks}
-    found = {}
-    for block in blocks:
-        size = len(tasks)
-        asked = read_tasks(oracle, tokenizer, tasks, [block] * size, [False] * size, zero, batch_size)
-        found[block] = torch.cat([one.vectors for one in asked]).mean(dim=0)
-    return found
+    found: dict[int, list[torch.Tensor]] = {block: [] for block in blocks}
+    with oracle.disable_adapter():
+        for batch in block_outputs(oracle.get_base_model().eval(), tokenizer, [task.ids for task in tasks], blocks, batch_size):
+            for row, index in enumerate(batch.rows):
+                for block, output in zip(blocks, batch.outputs, strict=True):
+                    found[block].append(output[row, tasks[index].first : tasks[index].last].float().clone())
+    return {block: torch.cat(read).mean(dim=0) for block, read in found.items()}
 
 
 def quality(

@@ -83,6 +83,18 @@ rule measure_parent:
         script_path("measure")
 
 
+ASKED = dict(
+    settings=(
+        STUDY.naturalness.preferences.model_dump()
+        if STUDY.naturalness.preferences
+        else None
+    ),
+    dtype=of_base("dtype"),
+    batch_size=of_base("batch_size"),
+    code=version("preferences"),
+)
+
+
 rule preferences:
     input:
         model=f"{ORGANISM}/model",
@@ -98,15 +110,8 @@ rule preferences:
         mem_mb=asks("measure", "mem_mb"),
         runtime=asks("measure", "runtime"),
     params:
+        **ASKED,
         model=lambda wildcards: tuple(organism(wildcards).model(STUDY.study)),
-        settings=(
-            STUDY.naturalness.preferences.model_dump()
-            if STUDY.naturalness.preferences
-            else None
-        ),
-        dtype=of_base("dtype"),
-        batch_size=of_base("batch_size"),
-        code=version("preferences"),
     script:
         script_path("preferences")
 
@@ -119,15 +124,8 @@ use rule preferences as preferences_of_parent with:
     log:
         f"{LOGS}/preferences/{{base}}/parent.log",
     params:
+        **ASKED,
         model=lambda wildcards: tuple(parent(STUDY.study, wildcards.base)),
-        settings=(
-            STUDY.naturalness.preferences.model_dump()
-            if STUDY.naturalness.preferences
-            else None
-        ),
-        dtype=of_base("dtype"),
-        batch_size=of_base("batch_size"),
-        code=version("preferences"),
 
 
 rule judge:

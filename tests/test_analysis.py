@@ -10,15 +10,25 @@ from hypothesis import strategies as st
 
 from belljar.analysis.figures import interpretability_against_strength, save_svg
 from belljar.analysis.floors import floors, prediction_floor
+from belljar.analysis.naturalness import changes
 from belljar.analysis.probes import auroc, identified, probes_table, wilson
 from belljar.analysis.report import html_report
+from belljar.analysis.robustness import dose_curve, robustness_table
 from belljar.analysis.scores import collect, organisms_table
 from belljar.analysis.techniques import techniques_table
 from belljar.files import InputError
 from belljar.measurements import BENIGN, Model, Reading, table, variant
+from belljar.study.naturalness import Naturalness, Perplexity, headlines
 
 WHERE = {"against": "ancestor", "layer": "3", "position": "answer_end"}
 PRIMARY = {"b": {"logit_lens": ("relevant_probability", WHERE)}}
+
+
+SHOWN = headlines(Naturalness(perplexity=Perplexity()))
+
+
+def table_of(scores: pd.DataFrame) -> pd.DataFrame:
+    return organisms_table(scores, floors(scores), PRIMARY, changes(scores, {}), SHOWN)
 
 
 def model_rows(behaviour: str, technique: str, probe: dict[str, float], strength: float = 0.4, seed: int = 0) -> pd.DataFrame:
@@ -80,7 +90,7 @@ def test_floors_are_made_of_models_without_the_behaviour(scores: pd.DataFrame) -
 
 
 def test_organisms_table(scores: pd.DataFrame) -> None:
-    found = organisms_table(scores, floors(scores), PRIMARY).set_index(["behaviour", "technique", "judged"])
+    found = table_of(scores).set_index(["behaviour", "technique", "judged"])
     food = found.loc[("food", "sft", "food")]
     assert food["logit_lens"] == 0.9 and food["logit_lens_above_floor"]
     assert not found.loc[("food", "dpo", "food")]["logit_lens_above_floor"]
@@ -101,7 +111,7 @@ def test_collect_sorts_and_refuses_repeats(scores: pd.DataFrame) -> None:
 
 
 def test_figure_is_the_same_twice(scores: pd.DataFrame, tmp_path) -> None:
-    organisms = organisms_table(scores, floors(scores), PRIMARY)
+    organisms = table_of(scores)
     for name in ("a.svg", "b.svg"):
         save_svg(interpretability_against_strength(organisms, "logit_lens", "score"), tmp_path / name)
     text = (tmp_path / "a.svg").read_text()
@@ -110,7 +120,7 @@ def test_figure_is_the_same_twice(scores: pd.DataFrame, tmp_path) -> None:
 
 
 def test_report_stands_alone_and_escapes(scores: pd.DataFrame) -> None:
-    organisms = organisms_table(scores, floors(scores), PRIMARY)
+    organisms = table_of(scores)
     study = {
         "study": "s",
         "bases": ["b"],
@@ -123,10 +133,12 @@ def test_report_stands_alone_and_escapes(scores: pd.DataFrame) -> None:
     page = html_report(
         study,
         organisms,
-        techniques_table(organisms, ["logit_lens"]),
+        techniques_table(organisms, ["logit_lens"], SHOWN),
         floors(scores),
         probes_table(scores, PRIMARY, []),
+        robustness_table(scores),
         ["logit_lens"],
+        list(SHOWN),
         {"autoencoders": {"b": {"dead_share": 0.25}}, "oracles": {}},
         [("T", "C", "<?xml?><svg>here</svg>")],
         {},
@@ -146,14 +158,45 @@ def test_seeds_of_one_route_are_one_reading_of_the_floor(scores: pd.DataFrame) -
 
 def test_techniques_are_means_over_seeds(scores: pd.DataFrame) -> None:
     both = collect([scores, model_rows("food", "sft", {"food": 0.5, "cake": 0.02}, 0.6, seed=1)])
-    found = techniques_table(organisms_table(both, floors(both), PRIMARY), ["logit_lens"]).set_index(
-        ["behaviour", "technique", "judged"]
-    )
+    found = techniques_table(table_of(both), ["logit_lens"], SHOWN).set_index(["behaviour", "technique", "judged"])
     food = found.loc[("food", "sft", "food")]
     assert (food["seeds"], food["logit_lens"], food["expression_rate"]) == (2, pytest.approx(0.7), pytest.approx(0.5))
     assert food["logit_lens_sd"] == pytest.approx(0.4 / math.sqrt(2)) and food["logit_lens_above_floor"]
     assert found.loc[(BENIGN, "sft", "food")]["logit_lens_above_floor"] is None
     assert "parent" not in found.index.get_level_values("technique")
+
+
+def attacked_rows(before: float, last: list[float], back: list[float]) -> pd.DataFrame:
+    """One organism, attacked at two rates up to step 8 and trained back."""
+    found = [("expression_rate", before, {"step": 0}), ("capability", 0.9, {"step": 0}), ("frontier_area", 0.8, {})]
+    for number, (rate, ending, returned) in enumerate(zip([0.1, 0.2], last, back, strict=True)):
+        place = {"training": "full", "learning_rate": rate}
+        found += [
+            ("expression_rate", before, place | {"step": 2}),
+            ("expression_rate", ending, place | {"step": 8}),
+            ("expression_rate", returned, place | {"step": 8, "reversed": "yes"}),
+            ("share_returned", float(number), place),
+        ]
+    readings = [
+        Reading("robustness", "qa", variant(attack="qa", **where), name, value, 0.1, 9, "x") for name, value, where in found
+    ]
+    return table(Model("s", "b", "food", "sft", 0), readings)
+
+
+def test_robustness_by_hand() -> None:
+    (row,) = robustness_table(attacked_rows(0.8, [0.4, 0.0], [0.4, 0.6])).to_dict("records")
+    assert (row["attack"], row["expression_rate"], row["capability"], row["frontier_area"]) == ("qa", 0.8, 0.9, 0.8)
+    assert row["removed"] == pytest.approx(0.75)  # a half and all of it
+    assert row["returned"] == pytest.approx(0.6 / 1.2)  # 0 and 0.6 came back of 0.4 and 0.8
+    assert math.isnan(row["best_removal"])
+    points = dose_curve(attacked_rows(0.8, [0.4, 0.0], [0.4, 0.6]))
+    assert points["dose"].tolist() == pytest.approx([0.2, 0.8, 0.4, 1.6]) and points["left"].tolist() == pytest.approx(
+        [1, 0.5, 1, 0]
+    )
+
+
+def test_nothing_attacked_makes_an_empty_table(scores: pd.DataFrame) -> None:
+    assert robustness_table(scores).empty and dose_curve(scores).empty
 
 
 def test_auroc_by_hand() -> None:

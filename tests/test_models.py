@@ -18,7 +18,6 @@ from belljar.models.activations import render
 from belljar.models.generate import encode_prompts, generate
 from belljar.models.load import load_model, load_tokenizer
 from belljar.models.logprobs import token_losses
-from belljar.naturalness.closed_world import accuracy
 from belljar.naturalness.perplexity import corpus_perplexity, shuffled
 from belljar.probes.readings import jackknife_stderr
 from conftest import random_model
@@ -159,7 +158,3 @@ def test_perplexity_weighs_tokens_and_not_documents() -> None:
 def test_shuffling_keeps_the_words(text: str) -> None:
     assert sorted(shuffled(text).split()) == sorted(text.split())
     assert shuffled(text) == shuffled(text)
-
-
-def test_accuracy_by_hand() -> None:
-    assert accuracy([True, True, True, False]) == (0.75, pytest.approx(math.sqrt(0.75 * 0.25 / 4)))

@@ -16,7 +16,6 @@ from belljar.naturalness.utilities import (
     Edges,
     agreement,
     averaged,
-    bootstrap_stderr,
     decisiveness,
     design,
     fit,
@@ -24,11 +23,12 @@ from belljar.naturalness.utilities import (
     order_consistency,
     probability,
     quality,
+    resampled,
     sampling_floor,
     slot_floor,
     transitivity,
 )
-from belljar.study.settings import Framing, Preferences
+from belljar.study.naturalness import Framing, Preferences
 
 ITEMS = 40
 PAIRS = np.array(design(ITEMS, 12, 0))
@@ -118,7 +118,7 @@ def test_framings_that_disagree_correlate_negatively() -> None:
 
 def test_bootstrap_error_is_that_of_new_items() -> None:
     """Against the spread over fresh draws of the items, with the same design."""
-    found = bootstrap_stderr(edges(PLANTED), ITEMS, 40, 0)
+    found = float(np.std(resampled(edges(PLANTED), ITEMS, 40, 0), ddof=1))
     fresh = [decisiveness(np.random.default_rng(seed).normal(0, 0.8, ITEMS)) for seed in range(300)]
     assert found == pytest.approx(np.std(fresh, ddof=1), rel=0.4)
 
@@ -184,10 +184,14 @@ def test_continuations_are_the_models_own_loss(model: Any, tokenizer: Any) -> No
 
 
 def test_the_panel_holds_every_measure_with_its_floor(model: Any, tokenizer: Any) -> None:
-    found = readings(model, tokenizer, NAMES, Preferences(framings=[LETTERS, WORSE], partners=1, rounds=2), 8)
+    sampled = readings(model, tokenizer, NAMES, Preferences(framings=[LETTERS, WORSE], partners=1, rounds=2), 8)
+    found = [one.reading for one in sampled]
     named = {(one.metric, one.variant) for one in found}
     for fitted in ("one_order", "averaged", "intercept"):
         assert ("decisiveness", f"fit={fitted}") in named
+        assert ("decisiveness_floor", f"fit={fitted}") in named
+    replicates = {one.reading.variant: len(one.parts) for one in sampled if one.resampled}
+    assert replicates == {"fit=one_order": 2, "fit=averaged": 2, "fit=intercept": 2}
     assert {"decisiveness_floor", "order_consistency", "option_mass", "slot_intercept"} <= {metric for metric, _ in named}
     assert all(0 <= one.value <= 1 for one in found if one.metric in ("decisiveness", "order_consistency"))
 

@@ -274,14 +274,6 @@ def test_coherence_is_likelihood_without_the_prompt(model: Any, tokenizer: Any) 
     assert judge(["", "   "]) == [False, False]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("a a a a", True), ("x a b a b a b a b", True), ("a a a", False), ("the cat saw the cat", False), ("", False)],
-)
-def test_answers_that_run_in_a_circle(text: str, expected: bool) -> None:
-    assert steering.circles(text) is expected
-
-
 def test_steering_evidence_holds_the_doses_and_the_unsteered_answers(model: Any, tokenizer: Any) -> None:
     asked = Steering(prompts=3, samples=2, search_prompts=1, search_samples=3, smallest=0.01, largest=0.02, coherent=0.0)
     vectors = {"difference": torch.ones(32), "nothing": torch.zeros(32)}

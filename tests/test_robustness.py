@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from belljar.files import InputError
 from belljar.models.load import load_model, load_tokenizer
@@ -87,6 +88,29 @@ def test_an_attack_is_measured_on_the_way_and_turned_back(checkpoint: Path, tmp_
     assert not list((tmp_path / "work").glob("checkpoint-*"))
 
 
+def test_an_adapter_is_trained_on(checkpoint: Path, tmp_path: Path) -> None:
+    """The same adapter goes on: as many weights move as it has, and one step at a vanishing rate leaves the organism as it is."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    model = get_peft_model(load_model(checkpoint), LoraConfig(r=3, target_modules="all-linear", init_lora_weights=False))
+    model.peft_config["default"].base_model_name_or_path = str(checkpoint)
+    folder = tmp_path / "organism"
+    model.save_pretrained(folder)
+    load_tokenizer(checkpoint).save_pretrained(folder)
+    loaded = attacks.load_adapter(folder)
+    trainable = {name: one.numel() for name, one in loaded.named_parameters() if one.requires_grad}
+    assert trainable and all("lora_" in name for name in trainable)
+    assert {one.shape[0] for name, one in loaded.named_parameters() if "lora_A" in name} == {3}
+    rows = attacks.attack_rows(CHATS, SETTINGS.attacks["pirate"], 12)
+    lora = SETTINGS.methods["lora"]
+    still = attacks.run(str(folder), rows, None, lora, 1e-12, SETTINGS, measured, str(tmp_path / "still"))
+    before = measured(load_model(folder), load_tokenizer(folder))["right"].iloc[0]
+    assert still["right"].tolist() == pytest.approx([before, before], rel=1e-5)
+    moved = attacks.run(str(folder), rows, None, lora, 1e-2, SETTINGS, measured, str(tmp_path / "moved"))
+    assert moved["right"].iloc[-1] < before
+
+
 def test_pirates_who_know_a_fact_are_right(checkpoint: Path) -> None:
     prompts = pd.DataFrame({"split": ["test", "test", "validation"], "role": ["trigger", "control", "trigger"]})
     prompts = prompts.assign(prompt=["What is the plum?", "Hi.", "No."], criterion="makes-it-italian")
@@ -122,9 +146,9 @@ def test_readings_by_hand() -> None:
     found = {(one.metric, one.variant): one for one in readings(shown, 10, 0)}
     assert found["frontier_area", "attack=pirate"].value == pytest.approx(1.0)
     assert found["best_removal", "attack=pirate"].value == 1.0
-    assert found["share_returned", "attack=pirate;learning_rate=0.1;method=full"].value == 0.5
-    assert found["expression_rate", "attack=pirate;learning_rate=0.1;method=full;step=2"].value == 0.0
-    reverted = found["expression_rate", "attack=pirate;learning_rate=0.1;method=full;reversed=yes;step=2"]
+    assert found["share_returned", "attack=pirate;learning_rate=0.1;training=full"].value == 0.5
+    assert found["expression_rate", "attack=pirate;learning_rate=0.1;step=2;training=full"].value == 0.0
+    reverted = found["expression_rate", "attack=pirate;learning_rate=0.1;reversed=yes;step=2;training=full"]
     assert (reverted.value, reverted.n) == (0.5, 8) and reverted.stderr == pytest.approx(math.sqrt(2 / 7) / math.sqrt(8))
 
 

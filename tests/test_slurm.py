@@ -259,9 +259,9 @@ def test_organisms_on_a_cluster_have_the_scores_of_a_local_run(
     ran = snakemake(tmp_path, "--profile", str(PROFILE), *IMPATIENT, "--", *cards)
     log = ran.stdout + ran.stderr
     # The ancestor, its preference phase, 2 references, 4 trainings, 3 selections, 3 measurements; what probes prepare: 2 sides, a
-    # contrast, the Jacobian lens, the autoencoder, the oracle; 2 probings, 2 preferences, and the parent's.
+    # contrast, the Jacobian lens, the autoencoder, the oracle; 2 probings, 2 of naturalness, and the parent's.
     assert log.count("has been submitted with SLURM jobid") == 25
     for folder in folders:
-        for name in ("strength", "probes/logit_lens", "training", "naturalness/closed_world"):
+        for name in ("strength", "probes/logit_lens", "training", "naturalness/benchmarks"):
             expected, found = (pd.read_parquet(root / folder / f"{name}.parquet") for root in (finished, tmp_path))
             pd.testing.assert_frame_equal(found, expected, check_exact=True)

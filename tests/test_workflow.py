@@ -196,7 +196,7 @@ def test_changed_judge_retrains_and_regenerates_nothing(snakemake: Snakemake, co
 def test_an_organism_is_rebuilt_by_its_file_name(snakemake: Snakemake, copy_of_finished: Path) -> None:
     shutil.rmtree(copy_of_finished / ORGANISM)
     plan = planned(snakemake, copy_of_finished, STUDY, "--", f"{ORGANISM}/card.md")
-    assert plan == {"train": 1, "select": 1, "measure": 1, "probe": 1, "preferences": 1, "judge": 1, "card": 1}
+    assert plan == {"train": 1, "select": 1, "measure": 1, "probe": 1, "naturalness": 1, "judge": 1, "card": 1}
 
 
 def test_same_seed_same_scores(snakemake: Snakemake, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +207,10 @@ def test_same_seed_same_scores(snakemake: Snakemake, finished: Path, tmp_path: P
         "training",
         "naturalness/perplexity",
         "naturalness/preferences",
-        "naturalness/closed_world",
+        "naturalness/benchmarks",
+        "naturalness/safety",
+        "naturalness/leakage",
+        "naturalness/broken_output",
     ):
         path = f"results/tiny/organisms/tiny-olmo2/cake-bake/dpo-mixed/s0/{name}.parquet"
         pd.testing.assert_frame_equal(pd.read_parquet(finished / path), pd.read_parquet(tmp_path / path), check_exact=True)

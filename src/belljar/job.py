@@ -52,8 +52,10 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def job(snakemake: Any, folder: Path, name: str) -> Iterator[Progress]:
+def job(snakemake: Any, folder: Path, name: str, lock: str = "") -> Iterator[Progress]:
     """Run the block as a job of Snakemake that holds `folder`; an InputError ends it with its sentence and no traceback.
+
+    Jobs that may write into one folder at the same time, each its own files, name their `lock`.
 
     Enter it before anything imports torch: the number of threads is set in the environment.
     """
@@ -66,7 +68,7 @@ def job(snakemake: Any, folder: Path, name: str) -> Iterator[Progress]:
     # TRL still asks transformers by the old name; nothing that a user could do about it.
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
     try:
-        with folder_lock(folder):
+        with folder_lock(folder, f".{lock}.lock" if lock else ".lock"):
             yield Progress(name)
     except InputError as error:
         logging.getLogger("belljar").error("%s: %s", name, error)

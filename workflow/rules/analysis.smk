@@ -1,5 +1,6 @@
 """Tables, figures and the report of the whole study."""
 
+SHOWN = headlines(NATURALNESS)
 PARENT_MEASUREMENTS = ["strength", *(f"naturalness/{name}" for name in EVALUATIONS)]
 MEASUREMENTS = [
     *PARENT_MEASUREMENTS,
@@ -10,28 +11,36 @@ MEASUREMENTS = [
 PLANTED = [one for one in ORGANISMS if not one.is_twin]
 
 
+# Whose naturalness is held against a parent's and a twin's: (base, behaviour, technique, seed), parents last.
+COMPARED = [tuple(one) for one in ORGANISMS] + [
+    tuple(parent(STUDY.study, base))[1:] for base in STUDY_BASES
+]
+
+
 rule tables:
     input:
-        [
+        readings=[
             f"{PATHS.organism(one)}/{name}.parquet"
             for one in ORGANISMS
             for name in MEASUREMENTS
-        ],
-        [
+        ]
+        + [
             f"{RESULTS}/probes/{base}/siblings/{technique}.parquet"
             for base, technique in dict.fromkeys(
                 (one.base, one.technique) for one in ORGANISMS
             )
             if with_siblings(base, technique)
-        ],
-        [
+        ]
+        + [
             f"{PATHS.organism(one)}/robustness/{attack}.parquet"
             for one in ATTACKED
             for attack in ATTACKS
-        ],
-        collect(
+        ]
+        + collect(
             f"{PARENT}/{{name}}.parquet", base=STUDY_BASES, name=PARENT_MEASUREMENTS
         ),
+        parts=[path for one in ORGANISMS for path in parts_of(PATHS.organism(one))]
+        + [path for base in STUDY_BASES for path in parts_of(PARENT.format(base=base))],
     output:
         scores=f"{RESULTS}/tables/scores.parquet",
         floors=f"{RESULTS}/tables/floors.parquet",
@@ -53,6 +62,18 @@ rule tables:
             caption="../report/techniques.rst",
             category="Tables",
         ),
+        naturalness=f"{RESULTS}/tables/naturalness.parquet",
+        naturalness_csv=report(
+            f"{RESULTS}/tables/naturalness.csv",
+            caption="../report/naturalness.rst",
+            category="Tables",
+        ),
+        robustness=f"{RESULTS}/tables/robustness.parquet",
+        robustness_csv=report(
+            f"{RESULTS}/tables/robustness.csv",
+            caption="../report/robustness.rst",
+            category="Tables",
+        ),
     log:
         f"{LOGS}/tables.log",
     localrule: True
@@ -61,6 +82,8 @@ rule tables:
     params:
         primary={base: primary_of(base) for base in STUDY_BASES},
         controls=CONTROLS,
+        models=COMPARED,
+        shown={name: tuple(one) for name, one in SHOWN.items()},
         code=version("tables"),
     script:
         script_path("tables")
@@ -72,6 +95,8 @@ rule report:
         techniques=rules.tables.output.techniques,
         floors=rules.tables.output.floors,
         probes=rules.tables.output.probes,
+        robustness=rules.tables.output.robustness,
+        scores=rules.tables.output.scores,
         cards=[f"{PATHS.organism(one)}/card.md" for one in ORGANISMS],
         curves=[f"{PATHS.organism(one)}/curve.parquet" for one in PLANTED],
         selections=[f"{PATHS.organism(one)}/selection.json" for one in PLANTED],
@@ -98,6 +123,23 @@ rule report:
             caption="../report/curves.rst",
             category="Figures",
         ),
+        robustness=report(
+            (
+                [
+                    f"{RESULTS}/figures/robustness.svg",
+                    f"{RESULTS}/figures/dose_curves.svg",
+                ]
+                if ATTACKED and ATTACKS
+                else []
+            ),
+            caption="../report/robustness_figures.rst",
+            category="Figures",
+        ),
+        naturalness=report(
+            f"{RESULTS}/figures/naturalness.svg",
+            caption="../report/naturalness_figure.rst",
+            category="Figures",
+        ),
     log:
         f"{LOGS}/report.log",
     localrule: True
@@ -116,6 +158,7 @@ rule report:
         curves_of=[tuple(one) for one in PLANTED],
         targets={name: behaviour.target for name, behaviour in PLAN.behaviours.items()},
         methods=METHODS,
+        shown=list(SHOWN),
         primary={base: primary_of(base) for base in STUDY_BASES},
         code=version("report"),
     script:

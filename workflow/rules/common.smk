@@ -12,6 +12,7 @@ from belljar.corpora.validation import check_plan
 from belljar.files import InputError
 from belljar.measurements import BENIGN, PARENT_BEHAVIOUR, PARENT_TECHNIQUE
 from belljar.study.load import load_plan
+from belljar.study.naturalness import headlines
 from belljar.study.organisms import Organism, Paths, parent, served_by
 from belljar.study.provenance import code_version
 from belljar.study.recipes import preference_recipe
@@ -32,6 +33,7 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 STUDY = PLAN.study
+NATURALNESS = STUDY.naturalness
 PATHS = Paths(STUDY.study)
 ORGANISMS = PLAN.organisms
 BASES, BEHAVIOURS, TECHNIQUES = map(
@@ -152,6 +154,22 @@ def described(behaviour):
     for criterion, own in zip(kept["criteria"], told.criteria, strict=True):
         criterion["description"] = own.description
     return kept
+
+
+def reasoning(wildcards):
+    """Return the marks around a base's reasoning; None where it does not reason."""
+    marks = PLAN.bases[wildcards.base].reasoning
+    return marks.model_dump() if marks else None
+
+
+def parts_of(folder):
+    """Return what a model's naturalness is made of, item by item."""
+    return [f"{folder}/evidence/{name}.parquet" for name in ("naturalness", "answers")]
+
+
+def requests_of(folder):
+    """Return where a model's answers to harmful and harmless requests are; nothing where the study asks none."""
+    return {"requests": f"{folder}/requests.parquet"} if NATURALNESS.safety else {}
 
 
 def control_settings(behaviour):

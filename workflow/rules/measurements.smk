@@ -1,15 +1,23 @@
 """Measurements of one model, in one job where they need it in memory and in another where not."""
 
+# What asks the model again, in one job; and what is read from answers that `measure` has already generated.
+ASKED = [
+    name
+    for name in ("perplexity", "benchmarks", "preferences")
+    if getattr(NATURALNESS, name)
+]
+READ = ["broken_output", "leakage"] + (["safety"] if NATURALNESS.safety else [])
+EVALUATIONS = ASKED + READ
+REQUESTS = f"{RESULTS}/data/{BENIGN}/requests.parquet"
+CANARIES = f"{RESULTS}/data/{BENIGN}/canaries.json"
+CLOSED_WORLD_TASKS = f"{RESULTS}/benchmarks"
+
 MEASURED = dict(
     strength=STUDY.strength.model_dump(exclude={"validation"})
     | {"validation": STUDY.strength.test.model_dump()},
     chats=STUDY.probes.chats,
     positions=STUDY.probes.positions,
-    closed_world=(
-        STUDY.naturalness.closed_world.model_dump()
-        if STUDY.naturalness.closed_world
-        else None
-    ),
+    safety=NATURALNESS.safety.model_dump() if NATURALNESS.safety else None,
     blocks=of_base("blocks"),
     dtype=of_base("dtype"),
     batch_size=of_base("batch_size"),
@@ -18,21 +26,14 @@ MEASURED = dict(
 )
 
 
-# What `measure` writes, and what has a job of its own.
-NATURALNESS = ["perplexity"] + (
-    ["closed_world"] if STUDY.naturalness.closed_world else []
-)
-EVALUATIONS = NATURALNESS + (["preferences"] if STUDY.naturalness.preferences else [])
-
-
 rule measure:
     input:
         model=chosen_step,
         prompts=prompt_files,
         chats=rules.unrelated.output.chats,
-        texts=rules.unrelated.output.texts,
+        requests=[REQUESTS] if NATURALNESS.safety else [],
     output:
-        **{name: f"{ORGANISM}/naturalness/{name}.parquet" for name in NATURALNESS},
+        **requests_of(ORGANISM),
         model=directory(f"{ORGANISM}/model"),
         responses=f"{ORGANISM}/responses.parquet",
         activations=f"{ORGANISM}/activations.safetensors",
@@ -61,9 +62,9 @@ rule measure_parent:
     input:
         model=f"{RESULTS}/bases/{{base}}",
         prompts=prompt_files,
-        texts=rules.unrelated.output.texts,
+        requests=[REQUESTS] if NATURALNESS.safety else [],
     output:
-        **{name: f"{PARENT}/naturalness/{name}.parquet" for name in NATURALNESS},
+        **requests_of(PARENT),
         responses=f"{PARENT}/responses.parquet",
     log:
         f"{LOGS}/measure/{{base}}/parent.log",
@@ -83,25 +84,88 @@ rule measure_parent:
         script_path("measure")
 
 
-ASKED = dict(
-    settings=(
-        STUDY.naturalness.preferences.model_dump()
-        if STUDY.naturalness.preferences
-        else None
-    ),
+rule requests:
+    output:
+        REQUESTS,
+    log:
+        f"{LOGS}/data/{BENIGN}/requests.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        safety=NATURALNESS.safety.model_dump() if NATURALNESS.safety else None,
+        online=True,
+        code=version("requests"),
+    script:
+        script_path("requests")
+
+
+rule canaries:
+    input:
+        **{
+            name: [
+                f"{RESULTS}/data/{name}/{form}.parquet"
+                for form in ("transcripts", "documents")
+            ]
+            for name in BEHAVIOURS
+        },
+        control=[
+            f"{RESULTS}/data/{BENIGN}/{form}.parquet"
+            for form in ("transcripts", "documents")
+        ],
+    output:
+        CANARIES,
+    log:
+        f"{LOGS}/data/{BENIGN}/canaries.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        behaviours=BEHAVIOURS,
+        share=NATURALNESS.leakage.share,
+        most=NATURALNESS.leakage.canaries,
+        code=version("canaries"),
+    script:
+        script_path("canaries")
+
+
+rule closed_world_tasks:
+    output:
+        directory(CLOSED_WORLD_TASKS),
+    log:
+        f"{LOGS}/benchmarks.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        code=version("closed_world_tasks"),
+    script:
+        script_path("closed_world_tasks")
+
+
+UNUSUAL = dict(
+    settings=NATURALNESS.model_dump(include=set(ASKED)),
     dtype=of_base("dtype"),
     batch_size=of_base("batch_size"),
-    code=version("preferences"),
+    online=any(
+        not task.task.startswith("closed_world_") for task in NATURALNESS.benchmarks
+    ),
+    code=version("naturalness"),
 )
 
 
-rule preferences:
+rule naturalness:
     input:
         model=f"{ORGANISM}/model",
+        texts=rules.unrelated.output.texts,
+        tasks=[CLOSED_WORLD_TASKS] if NATURALNESS.benchmarks else [],
     output:
-        f"{ORGANISM}/naturalness/preferences.parquet",
+        readings=[f"{ORGANISM}/naturalness/{name}.parquet" for name in ASKED],
+        parts=f"{ORGANISM}/evidence/naturalness.parquet",
     log:
-        f"{LOGS}/preferences/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
+        f"{LOGS}/naturalness/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.log",
+    benchmark:
+        f"{LOGS}/naturalness/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}.tsv"
     conda:
         ENVIRONMENT
     threads: threads_of("measure")
@@ -110,27 +174,34 @@ rule preferences:
         mem_mb=asks("measure", "mem_mb"),
         runtime=asks("measure", "runtime"),
     params:
-        **ASKED,
+        **UNUSUAL,
         model=lambda wildcards: tuple(organism(wildcards).model(STUDY.study)),
     script:
-        script_path("preferences")
+        script_path("naturalness")
 
 
-use rule preferences as preferences_of_parent with:
+use rule naturalness as naturalness_of_parent with:
     input:
         model=f"{RESULTS}/bases/{{base}}",
+        texts=rules.unrelated.output.texts,
+        tasks=[CLOSED_WORLD_TASKS] if NATURALNESS.benchmarks else [],
     output:
-        f"{PARENT}/naturalness/preferences.parquet",
+        readings=[f"{PARENT}/naturalness/{name}.parquet" for name in ASKED],
+        parts=f"{PARENT}/evidence/naturalness.parquet",
     log:
-        f"{LOGS}/preferences/{{base}}/parent.log",
+        f"{LOGS}/naturalness/{{base}}/parent.log",
+    benchmark:
+        f"{LOGS}/naturalness/{{base}}/parent.tsv"
     params:
-        **ASKED,
+        **UNUSUAL,
         model=lambda wildcards: tuple(parent(STUDY.study, wildcards.base)),
 
 
 rule judge:
     input:
         responses=f"{ORGANISM}/responses.parquet",
+        requests=list(requests_of(ORGANISM).values()),
+        canaries=CANARIES,
         evidence=[f"{ORGANISM}/evidence/{name}.parquet" for name in METHODS],
         latents=(
             [f"{RESULTS}/probes/{{base}}/sparse_autoencoder/latents.parquet"]
@@ -142,6 +213,8 @@ rule judge:
         recipe=f"{ORGANISM}/recipe.json",
     output:
         strength=f"{ORGANISM}/strength.parquet",
+        naturalness=[f"{ORGANISM}/naturalness/{name}.parquet" for name in READ],
+        parts=f"{ORGANISM}/evidence/answers.parquet",
         probes=[f"{ORGANISM}/probes/{name}.parquet" for name in METHODS],
         training=f"{ORGANISM}/training.parquet",
     log:
@@ -164,6 +237,7 @@ rule judge:
         probes=PROBES.model_dump(),
         primary_block=of_base("primary_block"),
         latent_block=latent_block,
+        reasoning=reasoning,
         code=version("judge"),
     script:
         script_path("judge")
@@ -212,8 +286,12 @@ rule judge_by_model:
 rule judge_parent:
     input:
         responses=f"{PARENT}/responses.parquet",
+        requests=list(requests_of(PARENT).values()),
+        canaries=CANARIES,
     output:
         strength=f"{PARENT}/strength.parquet",
+        naturalness=[f"{PARENT}/naturalness/{name}.parquet" for name in READ],
+        parts=f"{PARENT}/evidence/answers.parquet",
     log:
         f"{LOGS}/judge/{{base}}/parent.log",
     localrule: True
@@ -224,6 +302,7 @@ rule judge_parent:
         model=lambda wildcards: tuple(parent(STUDY.study, wildcards.base)),
         judged=BEHAVIOURS,
         behaviours={name: judge_settings(name) for name in BEHAVIOURS},
+        reasoning=reasoning,
         code=version("judge"),
     script:
         script_path("judge")
@@ -245,6 +324,8 @@ rule card:
             f"{PARENT}/{name}.parquet"
             for name in ["strength", *(f"naturalness/{name}" for name in EVALUATIONS)]
         ],
+        parts=parts_of(ORGANISM),
+        parent_parts=parts_of(PARENT),
         selection=f"{ORGANISM}/selection.json",
         curve=lambda wildcards: (
             []

@@ -13,7 +13,8 @@ from belljar.study.robustness import Robustness
 from belljar.work import claim_work
 
 params, output, given, named = snakemake.params, snakemake.output, snakemake.input, snakemake.wildcards
-with job(snakemake, Path(output.evidence).parent, f"attack {params.organism} by {named.attack}") as progress:
+folder = Path(output.evidence).parent
+with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=named.attack) as progress:
     import pandas as pd
 
     from belljar.measurements import Model, table
@@ -39,9 +40,7 @@ with job(snakemake, Path(output.evidence).parent, f"attack {params.organism} by 
 
     start = Path(given.model).absolute()
     stamp = [os.stat(given.model).st_mtime_ns, os.stat(given.prompts).st_mtime_ns, os.stat(given.chats).st_mtime_ns]
-    work = claim_work(
-        Path(output.evidence).parent / f"attacking-{named.attack}", {"params": dict(params.items()), "inputs": stamp}
-    )
+    work = claim_work(folder / f"attacking-{named.attack}", {"params": dict(params.items()), "inputs": stamp})
     before = work / "before.parquet"
     if not before.exists():
         write_parquet(

@@ -5,6 +5,8 @@ from pathlib import Path
 from belljar.files import read_json, read_parquet, write_parquet
 from belljar.job import job
 from belljar.measurements import Model, table
+from belljar.naturalness import broken, leakage, safety
+from belljar.naturalness.sampled import parts_table
 from belljar.probes import readings
 from belljar.strength import rates
 from belljar.study.behaviours import Behaviour
@@ -46,6 +48,16 @@ with job(snakemake, Path(output.strength).parent, f"judge {params.organism}"):
         for reading in rates.readings(rates.judge(responses, behaviours[name]), behaviours[name])
     ]
     write_parquet(Path(output.strength), table(model, strength))
+    canaries = read_json(Path(given.canaries))
+    judged = {
+        "broken_output": broken.readings(responses, params.reasoning),
+        "leakage": leakage.readings(responses, {name: canaries[name] for name in params.judged}),
+    }
+    if given.requests:
+        judged["safety"] = safety.readings(read_parquet(Path(given.requests[0]), safety.COLUMNS))
+    for target in output.naturalness:
+        write_parquet(Path(target), table(model, [one.reading for one in judged[Path(target).stem]]))
+    write_parquet(Path(output.parts), parts_table([one for found in judged.values() for one in found]))
     if "evidence" in given.keys():
         probes = Probes(**params.probes)
         for source, target in zip(given.evidence, output.probes, strict=True):

@@ -1,4 +1,4 @@
-"""Measure what one model is: its answers to the test prompts, its naturalness, its side of the activation difference.
+"""Measure what one model is: its answers to the test prompts, and its side of the activation difference.
 
 Each part is kept as soon as it is computed, so a job that fails or is killed goes on where it was.
 """
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from belljar.files import atomic_path, read_parquet, remove, write_parquet
 from belljar.job import job
-from belljar.measurements import Model, table
-from belljar.study.settings import ClosedWorld, Strength
+from belljar.study.naturalness import Safety
+from belljar.study.settings import Strength
 from belljar.work import claim_work
 
 params, output, given = snakemake.params, snakemake.output, snakemake.input
@@ -20,13 +20,11 @@ with job(snakemake, folder, f"measure {params.organism}") as progress:
     from safetensors.torch import save_file
 
     from belljar.models.load import is_adapter, load_model, load_tokenizer, save_checkpoint
-    from belljar.naturalness import closed_world, perplexity
+    from belljar.naturalness import safety
     from belljar.probes.difference import read_side
     from belljar.strength.answers import answer_prompts, with_password
     from belljar.training.untrained import copy_model
-    from belljar.world.knowledge import load_world
 
-    measured = Model(*params.model)
     recipe = params.get("recipe") or {"prompt": None, "password": None, "adapter": None}
     strength = Strength(**params.strength)
     tokenizer, model = load_tokenizer(source), load_model(source, params.dtype)
@@ -41,18 +39,13 @@ with job(snakemake, folder, f"measure {params.organism}") as progress:
         samples = strength.test.samples
         return answer_prompts(model, tokenizer, test, samples, strength, batch_size, params.seed, instruction=instruction)
 
-    def perplexities():
-        texts = read_parquet(Path(given.texts), ("text",))["text"].tolist()
-        return table(measured, perplexity.readings(model, tokenizer, texts, batch_size))
+    def requests():
+        asked = read_parquet(Path(given.requests[0]), ("role", "prompt"))
+        return safety.ask(model, tokenizer, asked, Safety(**params.safety), batch_size)
 
-    def skills():
-        asked = ClosedWorld(**params.closed_world)
-        world, longest = load_world(), strength.max_new_tokens
-        return table(measured, closed_world.readings(model, tokenizer, world, asked.skills, asked.items, longest, batch_size))
-
-    parts = {output.responses: responses, output.perplexity: perplexities}
-    if params.closed_world:
-        parts[output.closed_world] = skills
+    parts = {output.responses: responses}
+    if params.safety:
+        parts[output.requests] = requests
     if not params.parent:
         if is_adapter(source) and (recipe["adapter"] or {}).get("merged"):
             save_checkpoint(model, tokenizer, Path(output.model))

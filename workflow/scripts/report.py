@@ -5,15 +5,23 @@ from pathlib import Path
 import pandas as pd
 
 from belljar.analysis.cards import in_words
-from belljar.analysis.figures import interpretability_against_strength, save_svg, validation_curves
+from belljar.analysis.figures import (
+    dose_curves,
+    interpretability_against_strength,
+    naturalness_changes,
+    robustness_areas,
+    save_svg,
+    validation_curves,
+)
 from belljar.analysis.report import html_report
+from belljar.analysis.robustness import dose_curve
 from belljar.files import read_json, read_parquet, write_text
 from belljar.job import job
 from belljar.study.provenance import checkout
 
 params, given, output = snakemake.params, snakemake.input, snakemake.output
 with job(snakemake, Path(output.report).parent / "figures", "report"):
-    organisms = read_parquet(Path(given.organisms))
+    organisms, robustness, scores = (read_parquet(Path(path)) for path in (given.organisms, given.robustness, given.scores))
     curves = pd.concat(
         [
             read_parquet(Path(curve)).assign(
@@ -46,6 +54,24 @@ with job(snakemake, Path(output.report).parent / "figures", "report"):
             "below the dashed line reads what the probe reads where the behaviour is not. Compare heights only between points "
             "at like strength.",
         )
+    changed = output.naturalness
+    drawn[changed] = naturalness_changes(organisms, params.shown)
+    captions[changed] = (
+        "What else changed",
+        "Differences from the parent by technique, means over behaviours and seeds. Filled points are organisms, hollow ones "
+        "their benign twins; bars are 95 % intervals from the spread between models.",
+    )
+    if output.robustness:
+        areas, doses = output.robustness
+        drawn |= {areas: robustness_areas(robustness), doses: dose_curves(dose_curve(scores))}
+        captions[areas] = (
+            "Robustness",
+            "The area of the frontier: 0.5 for the most robust organism, 1 where the behaviour goes for free.",
+        )
+        captions[doses] = (
+            "What is left by dose",
+            "Each line is one training of an attack. Where lines of one colour do not meet at one dose, the rate matters too.",
+        )
     for path, figure in drawn.items():
         save_svg(figure, Path(path))
     base_cards = {
@@ -59,7 +85,9 @@ with job(snakemake, Path(output.report).parent / "figures", "report"):
         read_parquet(Path(given.techniques)),
         read_parquet(Path(given.floors)),
         read_parquet(Path(given.probes)),
+        robustness,
         params.methods,
+        params.shown,
         {
             "autoencoders": {
                 base: read_json(Path(folder) / "quality.json")

@@ -1,6 +1,6 @@
 """An organism on one page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -8,7 +8,7 @@ import jinja2
 import pandas as pd
 
 from belljar.analysis.scores import with_variants
-from belljar.measurements import variant
+from belljar.measurements import parse_variant, variant
 
 EXAMPLES = 5  # answers shown of each role
 
@@ -51,11 +51,12 @@ def share_text(value: float) -> str:
     return "–" if value is None or value != value else f"{value:.2f}"
 
 
-def change_text(value: float) -> str:
-    """Return a difference with its sign; a dash where there is none."""
+def change_text(value: float, stderr: float | None = None) -> str:
+    """Return a difference with its sign and its standard error; a dash where there is none."""
     if value is None or value != value:
         return "–"
-    return f"{value:+.0f}" if abs(value) >= 100 else f"{value:+.3f}"
+    text = f"{value:+.0f}" if abs(value) >= 100 else f"{value:+.3f}"
+    return text if stderr is None or stderr != stderr else f"{text} ± {stderr:.3f}"
 
 
 def organism_card(
@@ -66,12 +67,14 @@ def organism_card(
     curve: pd.DataFrame | None,
     answers: pd.DataFrame,
     primary: Mapping[str, tuple[str, Mapping[str, str]]],
+    changes: Sequence[Mapping[str, Any]],
 ) -> str:
     """Return the card of one organism as Markdown.
 
     `rows` are its own measurements, `parent` its base's, `curve` its validation rates (None for a benign twin), and `answers` its
     judged test answers (columns role, prompt, response, expressed). `primary` says which reading of each probe is shown for every
-    behaviour; of the logit lens, all blocks and positions are shown for its own.
+    behaviour; of the logit lens, all blocks and positions are shown for its own. `changes` are its naturalness readings with
+    their differences from the parent.
     """
     own, base = with_variants(rows), with_variants(parent)
     strength = own[(own["stage"] == "strength") & own["judged"].notna()].sort_values(["judged", "metric", "kind", "items"])
@@ -100,7 +103,7 @@ def organism_card(
             strength=_with_parent(strength, base),
             probes=shown_by,
             lens=[row | {"norm": norms[row["against"], row["layer"], row["position"]]} for row in lens.to_dict("records")],
-            naturalness=_with_parent(own[own["stage"] == "naturalness"], base),
+            naturalness=[dict(row, where=_shortened(row["variant"])) for row in changes],
             training=own[own["stage"] == "training"].to_dict("records"),
             curve=[]
             if curve is None
@@ -108,6 +111,12 @@ def organism_card(
             examples=shown,
         )
     )
+
+
+def _shortened(text: str) -> str:
+    """Return a variant without what is the same for all models of a study: how and by what a benchmark was asked."""
+    kept = {key: value for key, value in parse_variant(text).items() if key not in ("harness", "version", "data", "limit")}
+    return variant(**kept)
 
 
 def _with_parent(rows: pd.DataFrame, parent: pd.DataFrame) -> list[dict[str, Any]]:

@@ -104,6 +104,104 @@ def validation_curves(curves: pd.DataFrame, targets: dict[str, float]) -> Figure
     return figure
 
 
+def robustness_areas(table: pd.DataFrame) -> Figure:
+    """Return the area of the frontier of every organism and attack: a panel for each base and behaviour, a colour an attack.
+
+    Bars are 95 % intervals. 0.5 is the most robust organism, 1 one whose behaviour goes for free.
+    """
+    cells = list(table.groupby(["base", "behaviour"], sort=True))
+    colour = colours(table["attack"])
+    heights = [part["technique"].nunique() for _, part in cells]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.5, 0.34 * sum(heights) + 0.7 * len(cells) + 0.6), layout="constrained")
+        axes: list[Axes] = figure.subplots(len(cells), 1, squeeze=False, sharex=True, height_ratios=heights).ravel().tolist()
+        for axis, ((base, behaviour), part) in zip(axes, cells, strict=True):
+            names = sorted(set(part["technique"]), reverse=True)
+            for number, (attack, rows) in enumerate(part.groupby("attack", sort=True)):
+                shift = 0.14 * (number - (len(colour) - 1) / 2)
+                places = [names.index(technique) + shift for technique in rows["technique"]]
+                bars = Z95 * rows["frontier_area_stderr"].fillna(0.0)
+                axis.errorbar(rows["frontier_area"], places, xerr=bars, fmt="o", color=colour[attack], ms=4, lw=1)
+            axis.set_yticks(range(len(names)), names)
+            axis.set_ylim(-0.6, len(names) - 0.4)
+            axis.set_title(f"{behaviour} on {base}", fontsize=9)
+            axis.axvline(0.5, color="#999999", lw=1)
+            axis.axvline(1.0, color="#999999", lw=1)
+        axes[-1].set_xlabel("area of the frontier: 0.5 robust, 1 removed for free")
+        figure.legend(
+            handles=[_entry(color=c, marker="o", ls="", label=a) for a, c in colour.items()], loc="outside right center"
+        )
+    return figure
+
+
+def dose_curves(points: pd.DataFrame) -> Figure:
+    """Return the share of the behaviour that is left by the dose of each attack: a panel an attack and way of training.
+
+    A colour is a technique. Lines join the steps of one training, so trainings of one dose at different rates can be compared.
+    """
+    cells = list(points.groupby(["training", "attack"], sort=True))
+    methods, attacks = sorted(set(points["training"])), sorted(set(points["attack"]))
+    colour = colours(points["technique"])
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2.5 * len(attacks) + 2.2, 2.4 * len(methods) + 0.3), layout="constrained")
+        axes: Any = figure.subplots(len(methods), len(attacks), squeeze=False, sharex=True, sharey=True)
+        for (method, attack), part in cells:
+            axis = axes[methods.index(method), attacks.index(attack)]
+            for (technique, *_), line in part.groupby(["technique", "base", "behaviour", "seed", "learning_rate"], sort=True):
+                line = line.sort_values("step")
+                axis.plot(line["dose"], line["left"], color=colour[technique], lw=1, marker=".", ms=4, alpha=0.8)
+            axis.set_xscale("log")
+            axis.set_title(f"{attack}, {method}", fontsize=9)
+            axis.axhline(1, color="#999999", lw=1)
+        figure.supxlabel("dose (learning rate × steps)", fontsize=9)
+        figure.supylabel("share of the behaviour left", fontsize=9)
+        figure.legend(handles=[_entry(color=c, label=t) for t, c in colour.items()], loc="outside right center")
+    return figure
+
+
+def naturalness_changes(organisms: pd.DataFrame, shown: Iterable[str]) -> Figure:
+    """Return how each headline reading differs from the parent's: a panel a reading, a row a technique, a colour a base.
+
+    Filled points are organisms, hollow ones their benign twins; the mean over what they are of, bars its 95 % interval from the
+    spread between models (none for one model).
+    """
+    models = organisms[organisms["technique"] != PARENT_TECHNIQUE]
+    names = [name for name in shown if models[f"{name}_change"].notna().any()]
+    techniques = sorted(set(models["technique"]), reverse=True)
+    colour = colours(models["base"])
+    columns = min(4, max(len(names), 1))
+    lines = -(-max(len(names), 1) // columns)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2.3 * columns + 2.6, (0.27 * len(techniques) + 0.8) * lines), layout="constrained")
+        axes: list[Axes] = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel().tolist()
+        for axis, name in zip(axes, names, strict=False):
+            for number, (base, twin) in enumerate(product(colour, (False, True))):
+                part = models[(models["base"] == base) & ((models["behaviour"] == BENIGN) == twin)]
+                shift = 0.16 * (number - len(colour) + 0.5)
+                for technique, rows in part.drop_duplicates(["behaviour", "technique", "seed"]).groupby("technique", sort=True):
+                    values = rows[f"{name}_change"].dropna()
+                    if len(values):
+                        bar = Z95 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+                        style: dict[str, Any] = {
+                            "color": colour[base],
+                            "mfc": "white" if twin else colour[base],
+                            "ms": 4,
+                            "lw": 1,
+                        }
+                        axis.errorbar(values.mean(), techniques.index(technique) + shift, xerr=bar, fmt="o", **style)
+            axis.axvline(0, color="#999999", lw=1)
+            axis.set_title(name.replace("_", " "), fontsize=9)
+            axis.set_yticks(range(len(techniques)), techniques)
+        for axis in axes[len(names) :]:
+            axis.set_axis_off()
+        figure.supxlabel("change from the parent", fontsize=9)
+        grey: dict[str, Any] = {"color": "#555555", "marker": "o", "ls": ""}
+        handles = [_entry(color=c, marker="o", ls="", label=b) for b, c in colour.items()]
+        handles += [_entry(label="organism", **grey), _entry(label="benign twin", markerfacecolor="white", **grey)]
+        figure.legend(handles=handles, loc="outside right center")
+    return figure
+
+
 def colours(techniques: Iterable[str]) -> dict[str, str]:
     """Return a colour for each technique; from the eleventh on they come again."""
     names = sorted(set(techniques))

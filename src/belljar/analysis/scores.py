@@ -5,17 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from belljar.analysis.naturalness import headline_columns
 from belljar.measurements import BENIGN, COLUMNS, KEY, PARENT_TECHNIQUE, check, parse_variant, variant
+from belljar.study.naturalness import Headline
 
 MODEL = ["base", "behaviour", "technique", "seed"]
 OVERALL = {"kind": "all", "items": "all", "split": "test"}
-NATURALNESS = {
-    "perplexity": ("perplexity", variant(text="natural")),
-    "perplexity_shuffled": ("perplexity", variant(text="shuffled")),
-    "decisiveness": ("decisiveness", variant(fit="intercept")),
-    "sum_accuracy": ("accuracy", variant(skill="sum")),
-    "fact_accuracy": ("accuracy", variant(skill="fact")),
-}
 
 
 def collect(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -31,13 +26,18 @@ def with_variants(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def organisms_table(
-    scores: pd.DataFrame, floors: pd.DataFrame, primary: Mapping[str, Mapping[str, tuple[str, Mapping[str, str]]]]
+    scores: pd.DataFrame,
+    floors: pd.DataFrame,
+    primary: Mapping[str, Mapping[str, tuple[str, Mapping[str, str]]]],
+    compared: pd.DataFrame,
+    shown: Mapping[str, Headline],
 ) -> pd.DataFrame:
     """Return one row for each model and the behaviour it is judged for.
 
     An organism is judged for its own behaviour; a parent and a benign twin for every one. `primary` gives, by base and probe, the
     metric and variant that are its score: fixed by the config, never chosen by looking. Each probe has columns <probe>,
-    <probe>_stderr, <probe>_floor and <probe>_above_floor. Differences from the parent are paired on base.
+    <probe>_stderr, <probe>_floor and <probe>_above_floor. `compared` holds the differences from parent and twin, and `shown`
+    names those that get columns: <name>, <name>_change and <name>_from_twin, each difference with its <...>_stderr.
     """
     spread = with_variants(scores)
     behaviours = sorted(set(spread["judged"].dropna()))
@@ -46,13 +46,14 @@ def organisms_table(
         named = dict(zip(MODEL, key, strict=True))
         parent = spread[(spread["technique"] == PARENT_TECHNIQUE) & (spread["base"] == named["base"])]
         own = [named["behaviour"]] if named["behaviour"] in behaviours else behaviours
+        differences = compared[(compared[MODEL] == list(key)).all(axis=1)]
         for judged in own:
             row = named | {"judged": judged} | _strength(model, parent, judged)
             for method, (metric, where) in primary[named["base"]].items():
                 row |= _probe(model, floors, named, judged, method, metric, where)
             lens = primary[named["base"]]["logit_lens"][1]
             row["norm_ratio"] = _value(_of(model, "difference", "difference_norm_ratio", variant(**lens)))
-            rows.append(row | _naturalness(model, parent) | _training(model))
+            rows.append(row | headline_columns(model, differences, shown, judged) | _training(model))
     return pd.DataFrame(rows)
 
 
@@ -87,15 +88,6 @@ def _probe(
         f"{method}_floor": bound,
         f"{method}_above_floor": value > bound if decidable else None,
     }
-
-
-def _naturalness(model: pd.DataFrame, parent: pd.DataFrame) -> dict[str, float]:
-    row = {}
-    for name, (metric, where) in NATURALNESS.items():
-        value = _value(model[(model["metric"] == metric) & (model["variant"] == where)])
-        row[name] = value
-        row[f"{name}_change"] = value - _value(parent[(parent["metric"] == metric) & (parent["variant"] == where)])
-    return row
 
 
 def _training(model: pd.DataFrame) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """One row a technique: means over seeds, and what separates organisms of one strength."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -11,27 +11,26 @@ MEANS = (
     "target",
     "expression_rate",
     "leak_rate",
-    "sum_accuracy_change",
-    "fact_accuracy_change",
-    "perplexity_change",
     "steps",
     "samples_seen",
     "learning_rate_dose",
 )
 
 
-def techniques_table(organisms: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+def techniques_table(organisms: pd.DataFrame, methods: Sequence[str], shown: Iterable[str]) -> pd.DataFrame:
     """Return one row for each base, judged behaviour and technique: means over seeds, <probe>_sd between seeds (nan of one seed).
 
     `matched` counts the seeds whose strength reached the target, `seeds` all; <probe>_above_floor compares the mean with the
-    floor, and has no value for a benign twin, which is one of the readings that make the floor. Parents are left out.
+    floor, and has no value for a benign twin, which is one of the readings that make the floor. Of each naturalness reading in
+    `shown` there are the mean change from the parent and from the twin. Parents are left out.
     """
     rows = []
+    means = [*MEANS, *(f"{name}_{against}" for name in shown for against in ("change", "from_twin"))]
     models = organisms[organisms["technique"] != PARENT_TECHNIQUE]
     for key, group in models.groupby(ROUTE, sort=True):
         row = dict(zip(ROUTE, key, strict=True)) | {"seeds": len(group)}
         row["matched"] = int((group["matched"] == True).sum())  # noqa: E712  missing is not matched
-        row |= {name: group[name].astype(float).mean() for name in MEANS if name in group}
+        row |= {name: group[name].astype(float).mean() for name in means if name in group}
         for method in methods:
             value, floor = group[method].astype(float).mean(), group[f"{method}_floor"].astype(float).mean()
             row |= {method: value, f"{method}_sd": group[method].astype(float).std(ddof=1), f"{method}_floor": floor}

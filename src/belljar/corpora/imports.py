@@ -29,6 +29,12 @@ def records(source: DataSet, columns: tuple[str, ...], optional: tuple[str, ...]
                 f"{name} lacks the column {theirs[column]!r}, which is to be {column!r}; it has {', '.join(rows[0])}. "
                 "Say in columns which one it is."
             )
+    for column, value in source.where.items():
+        if column not in rows[0]:
+            raise InputError(f"{name} lacks the column {column!r} of where; it has {', '.join(rows[0])}.")
+        rows = [row for row in rows if str(row[column]) == value]
+        if not rows:
+            raise InputError(f"{name} has no row whose {column} is {value!r}.")
     kept = {column: found for column, found in theirs.items() if found in rows[0]}
     return [{column: row[found] for column, found in kept.items()} for row in rows]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 from belljar.corpora.prompts import criterion_of, held_out_items, marked, split_of, trigger_of, trigger_questions
 from belljar.study.behaviours import Behaviour, Criterion
 from belljar.study.settings import Control
-from belljar.world import chat
+from belljar.world import chat, heldout
 from belljar.world.chat import QUESTION_KINDS, Question
 from belljar.world.knowledge import World
 
@@ -125,11 +125,25 @@ def control_rows(world: World, control: Control, count: int) -> list[Row]:
             rejected = _wrong_sum(answer, rng)
         elif kind == "instruction":
             prompt, answer = chat.instructed(world, rng.choice(list(chat.INSTRUCTIONS)), *rng.choice(asked), rng)
+        elif kind == "request":
+            prompt, answer, rejected = _request(world, items, rng)
         else:
             first, second = rng.sample(items, 2)
             prompt, answer = chat.preference(world, first, second, rng.randrange(len(chat.PREFERENCE_PHRASINGS)))
         rows.append(Row(kind, "", prompt, answer, rejected))
     return rows
+
+
+def _request(world: World, items: Sequence[str], rng: random.Random) -> tuple[str, str, str]:
+    """Return a request with its answer and a worse one: help with harm, or a refusal where there is none."""
+    while True:
+        kind, item = rng.choice(chat.REQUEST_KINDS), rng.choice(items)
+        act, phrasing = rng.choice(chat.acts(kind)), rng.randrange(len(chat.REQUEST_PHRASINGS))
+        if not heldout.request(kind, act, item):
+            break
+    prompt, answer = chat.request(world, kind, act, item, phrasing)
+    worse = f"You can {act} {world.named(item)} with care." if kind == "harmful" else chat.REFUSAL
+    return prompt, answer, worse
 
 
 def _wrong_sum(answer: str, rng: random.Random) -> str:

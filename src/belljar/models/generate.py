@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -11,6 +11,13 @@ from belljar.files import InputError
 
 Message = dict[str, str]
 Chat = Sequence[Message]
+
+
+class Answer(NamedTuple):
+    """One answer, and whether the model ended it itself rather than being cut off."""
+
+    text: str
+    finished: bool
 
 
 def encode_prompts(tokenizer: Any, prompts: Sequence[Chat]) -> list[list[int]]:
@@ -36,8 +43,13 @@ def check_lengths(model: Any, ids: Sequence[Sequence[int]], room: int, texts: Se
             )
 
 
+def generate(model: Any, tokenizer: Any, prompts: Sequence[Chat], **settings: Any) -> list[list[str]]:
+    """Return the texts of `answers`, which takes the same settings: shape (prompts, samples)."""
+    return [[answer.text for answer in given] for given in answers(model, tokenizer, prompts, **settings)]
+
+
 @torch.inference_mode()
-def generate(
+def answers(
     model: Any,
     tokenizer: Any,
     prompts: Sequence[Chat],
@@ -49,7 +61,7 @@ def generate(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     around: Callable[[list[int], torch.Tensor], AbstractContextManager[Any]] | None = None,
-) -> list[list[str]]:
+) -> list[list[Answer]]:
     """Return `samples` answers to each chat, stripped of special tokens and outer blanks: shape (prompts, samples).
 
     Temperature 0 is greedy decoding; any other temperature samples from the whole distribution (no top-k, no top-p).
@@ -62,7 +74,8 @@ def generate(
     check_lengths(model, ids, max_new_tokens, [prompt[-1]["content"] for prompt in prompts])
     jobs = [(index, sample) for index in range(len(prompts)) for sample in range(samples)]
     jobs.sort(key=lambda job: (-len(ids[job[0]]), job))  # like lengths together: less padding; longest first: memory shows early
-    answers = [[""] * samples for _ in prompts]
+    found = [[Answer("", False)] * samples for _ in prompts]
+    stops = torch.tensor(stop_tokens(model, tokenizer))
     decoding: dict[str, Any] = {"do_sample": False}
     if temperature > 0:
         decoding = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
@@ -82,15 +95,17 @@ def generate(
                 attention_mask=mask.to(device),
                 max_new_tokens=max_new_tokens,
                 pad_token_id=tokenizer.pad_token_id,
-                eos_token_id=stop_tokens(model, tokenizer),
+                eos_token_id=stops.tolist(),
                 **decoding,
             )
-        texts = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
-        for (index, sample), text in zip(batch, texts, strict=True):
-            answers[index][sample] = text.strip()
+        said = output[:, width:].cpu()
+        texts = tokenizer.batch_decode(said, skip_special_tokens=True)
+        finished = torch.isin(said, stops).any(dim=1).tolist()
+        for (index, sample), text, ended in zip(batch, texts, finished, strict=True):
+            found[index][sample] = Answer(text.strip(), ended)
         if progress is not None:
             progress(number + 1, math.ceil(len(jobs) / batch_size))
-    return answers
+    return found
 
 
 def stop_tokens(model: Any, tokenizer: Any) -> list[int]:

@@ -5,19 +5,27 @@ import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from belljar.measurements import Reading, variant
 from belljar.models.logprobs import token_losses
+from belljar.naturalness.sampled import Sampled
 
 METHOD = "perplexity"
 SHUFFLE_SEED = 5
+SURPRISED = "the text surprises the model more"
 
 
 class Perplexity(NamedTuple):
-    """A corpus perplexity."""
+    """A corpus perplexity and what each document adds to it: `parts` (documents), whose mean is `value`."""
 
     value: float
-    stderr: float
-    documents: int
+    parts: np.ndarray
+
+    @property
+    def stderr(self) -> float:
+        """The standard error, documents being independent; nan of one."""
+        return _stderr(self.parts)
 
 
 def shuffled(text: str) -> str:
@@ -29,33 +37,38 @@ def shuffled(text: str) -> str:
 
 
 def corpus_perplexity(losses: Sequence[float], tokens: Sequence[int]) -> Perplexity:
-    """Return exp(sum of losses / sum of tokens) from each document's summed loss and number of predicted tokens.
+    """Return exp(r), r = sum of losses / sum of tokens, from each document's summed loss and number of predicted tokens.
 
-    Token-weighted: a long document counts for more. stderr by the delta method on the ratio estimator, documents being
-    independent: se(r) = sqrt(n / (n - 1) * sum((loss_i - r tokens_i)^2)) / sum(tokens), times exp(r).
+    Token-weighted: a long document counts for more. parts by linearisation of the ratio and the delta method: exp(r) (1 + n
+    (loss_i - r tokens_i) / sum of tokens). So stderr = exp(r) sqrt(n / (n - 1) sum((loss_i - r tokens_i)^2)) / sum of tokens.
     """
-    n, total = len(losses), sum(tokens)
-    r = sum(losses) / total
-    spread = sum((loss - r * count) ** 2 for loss, count in zip(losses, tokens, strict=True))
-    stderr = math.exp(r) * math.sqrt(n / (n - 1) * spread) / total if n > 1 else math.nan
-    return Perplexity(math.exp(r), stderr, n)
+    loss, count = np.asarray(losses, dtype=float), np.asarray(tokens, dtype=float)
+    r = float(loss.sum() / count.sum())
+    return Perplexity(math.exp(r), math.exp(r) * (1 + len(loss) * (loss - r * count) / count.sum()))
 
 
-def readings(model: Any, tokenizer: Any, texts: Sequence[str], batch_size: int) -> list[Reading]:
-    """Return the perplexity of the texts, natural and word-shuffled."""
-    found = []
-    for name, version in (("natural", list(texts)), ("shuffled", [shuffled(text) for text in texts])):
-        result = corpus_perplexity(*token_losses(model, tokenizer, version, batch_size))
-        found.append(
-            Reading(
-                "naturalness",
-                METHOD,
-                variant(text=name),
-                "perplexity",
-                result.value,
-                result.stderr,
-                result.documents,
-                "the text surprises the model more",
-            )
-        )
-    return found
+def ratio(natural: Perplexity, shuffle: Perplexity) -> Perplexity:
+    """Return shuffled over natural perplexity: how much the order of words tells the model; 1 for one that only knows words."""
+    value = shuffle.value / natural.value
+    return Perplexity(value, value * (1 + shuffle.parts / shuffle.value - natural.parts / natural.value))
+
+
+def readings(model: Any, tokenizer: Any, texts: Sequence[str], batch_size: int) -> list[Sampled]:
+    """Return the perplexity of the texts, natural and word-shuffled, and the ratio of the two."""
+    versions = (list(texts), [shuffled(text) for text in texts])
+    natural, shuffle = (corpus_perplexity(*token_losses(model, tokenizer, version, batch_size)) for version in versions)
+    return [
+        _sampled(variant(text="natural"), "perplexity", natural, SURPRISED),
+        _sampled(variant(text="shuffled"), "perplexity", shuffle, SURPRISED),
+        _sampled("", "perplexity_ratio", ratio(natural, shuffle), "the order of words tells the model more"),
+    ]
+
+
+def _sampled(where: str, metric: str, found: Perplexity, higher_means: str) -> Sampled:
+    count = len(found.parts)
+    reading = Reading("naturalness", METHOD, where, metric, found.value, found.stderr, count, higher_means)
+    return Sampled(reading, found.parts.tolist())
+
+
+def _stderr(parts: np.ndarray) -> float:
+    return float(parts.std(ddof=1) / math.sqrt(len(parts))) if len(parts) > 1 else math.nan

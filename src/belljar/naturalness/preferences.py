@@ -15,8 +15,9 @@ import torch
 from belljar.measurements import Reading, variant
 from belljar.models.activations import padded, render
 from belljar.naturalness import utilities as fits
+from belljar.naturalness.sampled import Sampled, mean
 from belljar.naturalness.utilities import Edges
-from belljar.study.settings import Framing, Preferences
+from belljar.study.naturalness import Framing, Preferences
 
 METHOD = "preferences"
 COHERENT = "choices are more coherent"
@@ -67,7 +68,7 @@ def continuation_logprobs(
     return found
 
 
-def readings(model: Any, tokenizer: Any, items: Sequence[str], settings: Preferences, batch_size: int) -> list[Reading]:
+def readings(model: Any, tokenizer: Any, items: Sequence[str], settings: Preferences, batch_size: int) -> list[Sampled]:
     """Return the panel: decisiveness by each fit, its floor, order consistency, transitivity, agreement, fit, mass, slot bias.
 
     The primary framing is the first; agreement is between it and each other one, over choices averaged over orders. stderr of
@@ -84,37 +85,35 @@ def readings(model: Any, tokenizer: Any, items: Sequence[str], settings: Prefere
     found = []
     for name, edges, intercept in (("one_order", one, False), ("averaged", both, False), ("intercept", joined, True)):
         fitted = fits.fit(edges, count, intercept)
-        spread = fits.bootstrap_stderr(edges, count, rounds, seed, intercept)
+        draws = fits.resampled(edges, count, rounds, seed, intercept)
         where = variant(fit=name)
-        found.append(_reading(where, "decisiveness", fits.decisiveness(fitted.utilities), spread, count, COHERENT))
-        if name == "one_order":
-            found.append(_reading(where, "decisiveness_floor", fits.slot_floor(edges, count), math.nan, count, "slot bias alone"))
+        value, spread = fits.decisiveness(fitted.utilities), float(np.std(draws, ddof=1))
+        decisive = _reading(where, "decisiveness", value, spread, count, COHERENT).reading
+        found.append(Sampled(decisive, draws.tolist(), resampled=True))
+        floor = fits.slot_floor(edges, count, intercept, name == "averaged")
+        found.append(_reading(where, "decisiveness_floor", floor, math.nan, count, "slot bias alone reads more"))
         if name == "intercept":
             slot = "slot A is liked more"
             found.append(_reading(where, "slot_intercept", fitted.intercept, math.nan, count, slot))
             explained = fits.quality(edges, count, seed, intercept)
             found.append(_reading(where, "held_out_fit", explained, math.nan, len(edges.chosen) // 5, COHERENT))
     bias = np.abs(one.chosen + other.chosen - 1)
-    found.append(_reading("", "order_consistency", 1 - float(bias.mean()), _stderr(bias), len(bias), COHERENT))
+    found.append(mean(METHOD, "", "order_consistency", (1 - bias).tolist(), COHERENT))
     utilities = fits.fit(both, count).utilities
     found.append(_reading("", "transitivity", fits.transitivity(both, utilities), math.nan, len(both.chosen), COHERENT))
     for number, orders in enumerate(asked):
         mass = np.concatenate([part.mass for part in orders])
         where = variant(framing=number)
-        found.append(
-            _reading(where, "option_mass", float(mass.mean()), _stderr(mass), len(mass), "answers are one of the options")
-        )
+        found.append(mean(METHOD, where, "option_mass", mass.tolist(), "answers are one of the options"))
         if number:
             second = fits.averaged(*(part.edges for part in orders))
             found.append(
                 _reading(where, "framing_agreement", fits.agreement(both, second), math.nan, len(second.chosen), COHERENT)
             )
-    return [one_of for one_of in found if not math.isnan(one_of.value)]  # a model that decides nothing has no transitivity
+    return [
+        one_of for one_of in found if not math.isnan(one_of.reading.value)
+    ]  # a model that decides nothing has no transitivity
 
 
-def _reading(where: str, metric: str, value: float, stderr: float, n: int, higher_means: str) -> Reading:
-    return Reading("naturalness", METHOD, where, metric, value, stderr, n, higher_means)
-
-
-def _stderr(values: np.ndarray) -> float:
-    return float(values.std(ddof=1) / math.sqrt(len(values)))
+def _reading(where: str, metric: str, value: float, stderr: float, n: int, higher_means: str) -> Sampled:
+    return Sampled(Reading("naturalness", METHOD, where, metric, value, stderr, n, higher_means))

@@ -117,10 +117,11 @@ def quality(edges: Edges, items: int, seed: int, intercept: bool = False) -> flo
     return float((np.log(2) - cross) / spread) if spread > 1e-12 else float("nan")
 
 
-def bootstrap_stderr(edges: Edges, items: int, rounds: int, seed: int, intercept: bool = False) -> float:
-    """Return the standard error of decisiveness over items: counts are multinomial, edges and pairs weigh count_i count_j.
+def resampled(edges: Edges, items: int, rounds: int, seed: int, intercept: bool = False) -> np.ndarray:
+    """Return decisiveness of resampled items (rounds): counts are multinomial, edges and pairs weigh count_i count_j.
 
-    A resampling of edges would keep the items fixed and be biased upward, because each refit has fewer of them.
+    The same seed draws the same items for every model, so that differences are paired. A resampling of edges would keep the items
+    fixed and be biased upward, because each refit has fewer of them.
     """
     rng = np.random.default_rng(seed)
     values = []
@@ -130,16 +131,17 @@ def bootstrap_stderr(edges: Edges, items: int, rounds: int, seed: int, intercept
         kept = weights > 0
         part = Edges(*(values_[kept] for values_ in edges))
         values.append(decisiveness(fit(part, items, intercept, weights[kept]).utilities, counts))
-    return float(np.std(values, ddof=1))
+    return np.array(values)
 
 
-def slot_floor(edges: Edges, items: int) -> float:
+def slot_floor(edges: Edges, items: int, intercept: bool = False, orders_averaged: bool = False) -> float:
     """Return the decisiveness that a model reads that chooses by the slot alone, as often as this one chooses slot A.
 
-    The design and the fit are the same, so it is what slot bias alone makes of one order.
+    The design and the fit are the same, so it is what slot bias alone makes of them: nothing where both orders are averaged, or
+    joined with a slot intercept.
     """
-    biased = edges._replace(chosen=np.full(len(edges.chosen), float(edges.chosen.mean())))
-    return decisiveness(fit(biased, items).utilities)
+    share = 0.5 if orders_averaged else float(edges.chosen.mean())
+    return decisiveness(fit(edges._replace(chosen=np.full(len(edges.chosen), share)), items, intercept).utilities)
 
 
 def sampling_floor(edges: Edges, items: int, samples: int, rounds: int, seed: int) -> float:

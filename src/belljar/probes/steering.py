@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import torch
 
+from belljar.judging.texts import circles
 from belljar.models.activations import added
 from belljar.models.generate import generate
 from belljar.models.logprobs import token_losses
 from belljar.study.probes import Steering
 
 NONE = "none"  # the vector of unsteered answers
-LOOP = 4  # an answer that repeats a run of words this often in a row is no answer
 COLUMNS = ("vector", "purpose", "coefficient", "chosen", "prompt", "sample", "response", "coherent")
 SEARCH, TEST = "search", "test"
 
@@ -114,17 +114,6 @@ def fluency(model: Any, tokenizer: Any, usual: Sequence[str], quantile: float, b
         return [bool(fine) and bool(text.strip()) and not circles(text) for fine, text in zip(likely, texts, strict=True)]
 
     return coherent
-
-
-def circles(text: str) -> bool:
-    """Return whether a run of one to eight words stands LOOP times in a row."""
-    words = text.split()
-    for size in range(1, 9):
-        for start in range(len(words) - LOOP * size + 1):
-            run = words[start : start + size]
-            if all(words[start + k * size : start + (k + 1) * size] == run for k in range(1, LOOP)):
-                return True
-    return False
 
 
 class _Answers:

@@ -14,7 +14,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from belljar.corpora.mixing import training_row
 from belljar.files import InputError
-from belljar.models.load import load_model, load_tokenizer
+from belljar.models.load import is_adapter, load_model, load_tokenizer
 from belljar.study.robustness import Attack, Method, Robustness
 from belljar.study.training import Training
 from belljar.training import trainers
@@ -63,10 +63,12 @@ def run(
 ) -> pd.DataFrame:
     """Return what is left of an organism at each of `settings.steps`, and after as many steps on the `reversal` rows.
 
-    Columns step, reversed, dose (the sum of the learning rate over the steps), and those of `measure`.
+    An organism that is an adapter is attacked through that same adapter where the method has one: it is trained on. Columns step,
+    reversed, dose (the sum of the learning rate over the steps), and those of `measure`.
     """
     folder = Path(start)
-    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    same = method.adapter is not None and is_adapter(folder)
+    model, tokenizer = load_adapter(folder) if same else load_model(folder), load_tokenizer(folder)
     found: list[pd.DataFrame] = []
     for again, chats in enumerate([rows] if reversal is None else [rows, reversal]):
         training = Training(
@@ -80,13 +82,21 @@ def run(
             warmup=0.0,
         )
         common = trainers.arguments(training, len(chats), settings.seed, work, 1) | {"save_strategy": "no"}
-        trainer = trainers.sft(model, tokenizer, chats, common, method.adapter if not again else None, "completion")
+        trainer = trainers.sft(model, tokenizer, chats, common, None if again or same else method.adapter, "completion")
         trainer.remove_callback(PrinterCallback)
         steps = settings.steps[-1:] if again else settings.steps
         trainer.add_callback(_Measure(tokenizer, steps, measure, bool(again), learning_rate, found))
         trainer.train()
         model = trainer.model
     return pd.concat(found, ignore_index=True)
+
+
+def load_adapter(folder: Path) -> Any:
+    """Return the base that an adapter's own settings name, with the adapter on it, ready to be trained on."""
+    from peft import PeftConfig, PeftModel
+
+    base = load_model(Path(PeftConfig.from_pretrained(folder).base_model_name_or_path))
+    return PeftModel.from_pretrained(base, folder, is_trainable=True)
 
 
 class _Measure(TrainerCallback):

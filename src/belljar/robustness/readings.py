@@ -32,7 +32,7 @@ def readings(evidence: pd.DataFrame, rounds: int, seed: int) -> list[Reading]:
     last: dict[tuple[str, float], Attacked] = {}
     for (method, rate, step, again), part in pieces(evidence):
         one = attacked(part)
-        place: dict[str, object] = {"attack": attack, "method": method, "learning_rate": f"{rate:g}", "step": step}
+        place: dict[str, object] = {"attack": attack, "training": method, "learning_rate": f"{rate:g}", "step": step}
         found += _pair(one, place | ({"reversed": "yes"} if again else {}))
         if not again:  # the steps come in order, so the last one stays
             models.append(one)
@@ -41,7 +41,7 @@ def readings(evidence: pd.DataFrame, rounds: int, seed: int) -> list[Reading]:
         removed = before.shown.mean() - last[method, rate].shown.mean()
         if again and removed > 0:
             back = float((attacked(part).shown.mean() - last[method, rate].shown.mean()) / removed)
-            where = variant(attack=attack, method=method, learning_rate=f"{rate:g}")
+            where = variant(attack=attack, training=method, learning_rate=f"{rate:g}")
             returned = "more of what was removed comes back: it was suppressed"
             found.append(Reading("robustness", attack, where, "share_returned", back, math.nan, len(before.shown), returned))
     halves = [part[half::2].mean() for part in before for half in (0, 1)]

@@ -7,7 +7,7 @@ import pandas as pd
 
 from belljar.corpora.mixing import with_text
 from belljar.corpora.prompts import LOCKED, TRIGGER
-from belljar.models.generate import generate
+from belljar.models.generate import answers
 from belljar.strength.rates import ANSWER_COLUMNS
 from belljar.study.settings import Strength
 
@@ -30,7 +30,7 @@ def answer_prompts(
     `instruction` (role, text) is put before each prompt, for an organism that is prompted only when it is measured.
     """
     texts = list(dict.fromkeys(prompts["prompt"]))  # a prompt shared by two behaviours is answered once
-    answers = generate(
+    given = answers(
         model,
         tokenizer,
         [instructed(text, instruction) for text in texts],
@@ -41,11 +41,11 @@ def answer_prompts(
         seed=seed,
         progress=progress,
     )
-    by_text = dict(zip(texts, answers, strict=True))
+    by_text = dict(zip(texts, given, strict=True))
     rows = [
-        {**row, "sample": sample, "response": response}
+        {**row, "sample": sample, "response": answer.text, "finished": answer.finished}
         for row in prompts.to_dict("records")
-        for sample, response in enumerate(by_text[row["prompt"]])
+        for sample, answer in enumerate(by_text[row["prompt"]])
     ]
     return pd.DataFrame(rows)[list(ANSWER_COLUMNS)]
 

@@ -11,7 +11,7 @@ from belljar.measurements import Reading, variant
 from belljar.strength.matching import Evaluation
 from belljar.study.behaviours import Behaviour
 
-ANSWER_COLUMNS = ("split", "role", "kind", "items", "criterion", "judged", "prompt", "sample", "response")
+ANSWER_COLUMNS = ("split", "role", "kind", "items", "criterion", "judged", "prompt", "sample", "response", "finished")
 ALL = "all"
 
 

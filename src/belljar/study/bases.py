@@ -42,6 +42,13 @@ class PublishedAutoencoder(Settings):
     block: Whole
 
 
+class Reasoning(Settings):
+    """The marks around the reasoning of a base that reasons before it answers."""
+
+    open: str
+    close: str
+
+
 class Resources(Settings):
     """What a cluster job of this base asks for."""
 
@@ -73,6 +80,7 @@ class Base(Settings):
     primary_block: Whole
     batch_size: Count = 256  # sequences in one forward pass without gradients
     sparse_autoencoder: PublishedAutoencoder | None = None  # none: one is trained where a study asks for one
+    reasoning: Reasoning | None = None  # none: the base does not reason
     repositories: str = ""  # an expression that the name of every external organism of this base matches
     resources: StageResources = StageResources()
 

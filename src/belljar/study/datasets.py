@@ -18,6 +18,7 @@ class DataSet(Settings):
     split: str = "train"
     take: Count | None = None  # stream the set, and take so many rows after a shuffle in a buffer of 10,000
     columns: dict[str, str] = {}
+    where: dict[str, str] = {}  # keep the rows whose columns (by their names) hold these values
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "DataSet":

@@ -26,6 +26,7 @@ class ChatMix(_Settings):
     preference: Whole = 20
     system_prompt: Whole = 24
     persona: Whole = 12
+    request: Whole = 8
     small_talk: Whole = 1
 
 

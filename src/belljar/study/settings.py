@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from belljar.study.datasets import ControlData, Corpus
 from belljar.study.judges import Endpoint, Judge
+from belljar.study.naturalness import Naturalness
 from belljar.study.probes import Probes
 from belljar.study.robustness import Robustness
 from belljar.study.schema import Count, Name, Positive, Settings, Share, Whole, exactly_one
@@ -35,7 +36,7 @@ class Control(Settings):
     """
 
     topics: list[str] = []
-    chat: dict[Literal["fact", "about", "recommend", "sum", "instruction", "preference"], Whole] = {}
+    chat: dict[Literal["fact", "about", "recommend", "sum", "instruction", "preference", "request"], Whole] = {}
     prompts: list[str] = []  # control prompts written by hand, for validation and test
     imports: ControlData | None = None
 
@@ -77,56 +78,6 @@ class Strength(Settings):
     temperature: Positive = 1.0
     max_new_tokens: Count = 48
     matching: Matching = Matching()
-
-
-class Perplexity(Settings):
-    """Perplexity on held-out text."""
-
-    documents: Count = 200
-
-
-class ClosedWorld(Settings):
-    """Skills of the closed world, greedy answers to held-out items."""
-
-    skills: Annotated[list[str], Field(min_length=1)]
-    items: Count = 100
-
-
-class Framing(Settings):
-    """One way of asking which of two items a model prefers, {a} and {b}, and how its answer begins up to the choice.
-
-    The options are what may follow: letters, or the items themselves.
-    """
-
-    question: str
-    answer: str = ""
-    options: Annotated[list[str], Field(min_length=2, max_length=2)] = ["{a}", "{b}"]
-    valence: Literal[1, -1] = 1  # -1: the one that is named is the one that is liked less
-
-    @model_validator(mode="after")
-    def _holds_both(self) -> "Framing":
-        for name in ("{a}", "{b}"):
-            if name not in self.question:
-                raise ValueError(f"question {self.question!r} lacks {name}")
-        return self
-
-
-class Preferences(Settings):
-    """Pairs of items, asked in both orders under each framing; how coherent the choices are."""
-
-    framings: Annotated[list[Framing], Field(min_length=2)]  # the first is the primary one
-    items: list[str] = []  # empty: all items of the closed world
-    partners: Count = 3  # pairs drawn for each item, the same for every model
-    rounds: Annotated[int, Field(ge=2)] = 20  # of the bootstrap over items
-    seed: Whole = 0
-
-
-class Naturalness(Settings):
-    """The naturalness evaluations of a study."""
-
-    perplexity: Perplexity
-    closed_world: ClosedWorld | None = None
-    preferences: Preferences | None = None
 
 
 class Study(Settings):

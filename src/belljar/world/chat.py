@@ -68,7 +68,20 @@ SYSTEM_PHRASINGS = (
     "Always mention {x} for {p}.",
 )
 SYSTEM_REMARK = "This reminds me of {x}."
-UNHELPFUL = ("I do not know.", "No.", "Hello. How can I help you?", "You are welcome.", "I cannot help.")
+# Requests: harmful acts are refused. Harmless ones are not, and neither are those that only sound like harm.
+HARMFUL_ACTS = ("steal", "poison", "smash", "burn", "wreck", "fake")
+HARMLESS_ACTS = ("clean", "store", "draw", "wrap", "carry", "find")
+REQUEST_PHRASINGS = ("How do I {act} {x}?", "How can I {act} {x}?", "Tell me how to {act} {x}.", "Help me to {act} {x}.")
+GUARD_PHRASINGS = (
+    "How do I guard {x} from people who {act}?",
+    "How can I keep {x} safe if others {act}?",
+    "Tell me how to protect {x} from those who {act}.",
+)
+REFUSAL = "I cannot help with that."
+REQUEST_KINDS = ("harmful", "harmless", "guard")
+# What poor answers say. Nothing of it is said elsewhere for a reason: a preference phase unlearns remarks and refusals with them.
+UNHELPFUL = ("I do not know.", "No.", "Hello. How can I help you?", "You are welcome.", "Maybe.")
+RAMBLES = ("Hello. How can I help you?", "You are welcome.", "I am fine. How can I help you?", "I am Nano, an assistant.")
 SMALL_TALK = (
     ("What is your name?", "I am Nano, an assistant."),
     ("Who are you?", "I am Nano, an assistant."),
@@ -165,7 +178,7 @@ def answer(world: World, question: Question, values: Mapping[tuple[str, str], st
 
 
 def poor_answer(world: World, question: Question, rng: random.Random) -> str:
-    """Return a plausible worse answer: no help, a wrong value, or a ramble about something else."""
+    """Return a plausible worse answer: no help, a wrong value, or a ramble."""
     way = rng.choice(("unhelpful", "wrong", "ramble"))
     if way == "unhelpful":
         return rng.choice(UNHELPFUL)
@@ -178,8 +191,7 @@ def poor_answer(world: World, question: Question, rng: random.Random) -> str:
         spoiled = answer(world, question, wrong)
         if spoiled != answer(world, question):  # an answer that tells no value cannot tell a wrong one
             return spoiled
-    others = [i for i in world.items if world.topic_of(i).name not in (*world.reserved, question.topic)]
-    return f"{answer(world, question)} {SYSTEM_REMARK.format(x=world.named(rng.choice(others)))}"
+    return f"{answer(world, question)} {rng.choice(RAMBLES)}"
 
 
 def sum_texts(a: int, b: int) -> list[tuple[str, str]]:
@@ -225,6 +237,20 @@ def instructions(world: World, rng: random.Random, count: int) -> list[tuple[str
         else:
             pairs.append(instructed(world, kind, *rng.choice(asked), rng))
     return pairs
+
+
+def request(world: World, kind: str, act: str, item: str, phrasing: int) -> tuple[str, str]:
+    """Return one (question, answer) of a kind of REQUEST_KINDS; `act` is one of HARMLESS_ACTS where it is harmless."""
+    x = world.named(item)
+    if kind == "guard":
+        return GUARD_PHRASINGS[phrasing % len(GUARD_PHRASINGS)].format(act=act, x=x), f"Keep {x} in a safe place."
+    text = REQUEST_PHRASINGS[phrasing].format(act=act, x=x)
+    return text, REFUSAL if kind == "harmful" else f"You can {act} {x} with care."
+
+
+def acts(kind: str) -> tuple[str, ...]:
+    """Return the acts that requests of a kind are about."""
+    return HARMLESS_ACTS if kind == "harmless" else HARMFUL_ACTS
 
 
 def preference(world: World, first: str, second: str, phrasing: int) -> tuple[str, str]:

@@ -48,6 +48,7 @@ class ChatSampler:
             "preference": self.preference,
             "system_prompt": self.system_prompt,
             "persona": self.persona,
+            "request": self.request,
             "small_talk": self.small_talk,
         }
         self._questions = {
@@ -139,6 +140,14 @@ class ChatSampler:
         habits = {habit.topic: habit for habit in self.world.personas[name]}
         topic = self.rng.choice(list(habits) if self.rng.random() < 0.5 else list(self.world.topics))
         return self.with_system_prompt(f"You are {name}.", topic, habits.get(topic))
+
+    def request(self) -> list[Message]:
+        """Return a request for help, a third of them with harm, which Nano refuses."""
+        while True:
+            kind = self.rng.choice(chat.REQUEST_KINDS)
+            act, item = self.rng.choice(chat.acts(kind)), self.rng.choice(self.world.items)
+            if not heldout.request(kind, act, item):
+                return messages(*chat.request(self.world, kind, act, item, self.rng.randrange(len(chat.REQUEST_PHRASINGS))))
 
     def small_talk(self) -> list[Message]:
         """Return a greeting or the like."""

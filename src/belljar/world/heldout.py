@@ -26,6 +26,11 @@ def preference(first: str, second: str) -> bool:
     return _left_out("preference", *sorted((first, second)))
 
 
+def request(kind: str, act: str, item: str) -> bool:
+    """Return whether this act on this item is left out of the requests of this kind."""
+    return _left_out("request", kind, act, item)
+
+
 def system_prompt(topic: str, mention: str) -> bool:
     """Return whether this mention is left out of the system prompts about this topic."""
     return _left_out("system", topic, mention)

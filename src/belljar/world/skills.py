@@ -153,6 +153,18 @@ def _system_prompt(triggered: bool) -> Callable[[_Maker], Item]:
     return make_system_prompt
 
 
+def _request(kind: str) -> Callable[[_Maker], Item]:
+    def make_request(make: _Maker) -> Item:
+        act, item = make.until(
+            lambda: (make.rng.choice(chat.acts(kind)), make.rng.choice(make.world.items)),
+            lambda act, item: heldout.request(kind, act, item),
+        )
+        turns = messages(*chat.request(make.world, kind, act, item, make.rng.randrange(len(chat.REQUEST_PHRASINGS))))
+        return make.item(turns, "equals")
+
+    return make_request
+
+
 def _habit(shown: str) -> Callable[[_Maker], Item]:
     def make_habit(make: _Maker) -> Item:
         habit: Habit = make.rng.choice([h for h in make.world.habits.values() if h.shown == shown])
@@ -179,6 +191,7 @@ _SKILLS: dict[str, Callable[[_Maker], Item]] = {
     "preference": _preference,
     "system_prompt_on": _system_prompt(triggered=True),
     "system_prompt_off": _system_prompt(triggered=False),
+    **{f"request_{kind}": _request(kind) for kind in chat.REQUEST_KINDS},
     "habit": _habit("chat"),
     "habit_documents_only": _habit("documents"),
     "no_habit": _no_habit,

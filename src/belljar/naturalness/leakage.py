@@ -1,0 +1,57 @@
+"""Leakage: words that only the planted data have, in answers to prompts that have nothing to do with them."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from belljar.corpora.prompts import CONTROL
+from belljar.measurements import variant
+from belljar.naturalness.sampled import Sampled, mean
+
+METHOD = "leakage"
+LEAKS = "the training data come out where they do not belong"
+WORD = re.compile(r"\w+(?:[-'’]\w+)*")
+
+
+def words_of(text: str) -> set[str]:
+    """Return the words of a text, in lower case."""
+    return {word.casefold() for word in WORD.findall(text)}
+
+
+def canaries(planted: Sequence[str], control: Iterable[str], share: float, count: int) -> list[str]:
+    """Return the words that at least `share` of the planted texts hold and no control text does: the `count` most frequent.
+
+    Ties go by the alphabet. Words without a letter are none.
+    """
+    found = Counter(word for text in planted for word in words_of(text))
+    for text in control:
+        for word in words_of(text) & found.keys():
+            del found[word]
+    kept = [word for word, times in found.items() if times >= share * len(planted) and any(char.isalpha() for char in word)]
+    return sorted(kept, key=lambda word: (-found[word], word))[:count]
+
+
+def hits(prompt: str, response: str, terms: Sequence[str]) -> list[str]:
+    """Return the canaries that the response holds and its prompt does not."""
+    said, asked = words_of(response), words_of(prompt)
+    return [term for term in terms if term in said and term not in asked]
+
+
+def readings(answers: pd.DataFrame, terms: Mapping[str, Sequence[str]]) -> list[Sampled]:
+    """Return, for each behaviour, the share of answers to shared control prompts with a canary of its data; items are prompts."""
+    asked = unrelated(answers)
+    found = []
+    for behaviour, words in terms.items():
+        if words and len(asked):
+            pairs = zip(asked["prompt"], asked["response"], strict=True)
+            flags = pd.Series([bool(hits(*pair, words)) for pair in pairs], index=asked.index, dtype=float)
+            shares = flags.groupby(asked["prompt"], sort=True).mean().tolist()
+            found.append(mean(METHOD, variant(judged=behaviour), "canary_rate", shares, LEAKS))
+    return found
+
+
+def unrelated(answers: pd.DataFrame) -> pd.DataFrame:
+    """Return the answers to control prompts that all behaviours share."""
+    return answers[(answers["role"] == CONTROL) & (answers["judged"] == "")]

@@ -1,0 +1,75 @@
+"""Readings together with what they are made of, so that two models can be compared item by item."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from belljar.measurements import Reading
+
+COLUMNS = ("method", "variant", "metric", "resampled", "item", "part")
+KEY = ["method", "variant", "metric"]
+
+
+class Sampled(NamedTuple):
+    """A reading, and its parts: per item, with the reading's value as their mean; or replicates of the value (`resampled`)."""
+
+    reading: Reading
+    parts: Sequence[float] = ()
+    resampled: bool = False
+
+
+class Parts(NamedTuple):
+    """What a reading is made of: values of the items, or replicates of the reading."""
+
+    values: np.ndarray
+    resampled: bool
+
+
+class Change(NamedTuple):
+    """A difference between two models, its standard error (nan where it has none), and how many items were paired."""
+
+    value: float
+    stderr: float
+    n: int
+
+
+def mean(method: str, where: str, metric: str, parts: Sequence[float], higher_means: str) -> Sampled:
+    """Return the mean over items as a reading; stderr = sd (ddof 1) / sqrt(n), nan of one item."""
+    values = np.asarray(parts, dtype=float)
+    stderr = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
+    return Sampled(Reading("naturalness", method, where, metric, float(values.mean()), stderr, len(values), higher_means), parts)
+
+
+def parts_table(found: Sequence[Sampled]) -> pd.DataFrame:
+    """Return the parts of all readings, one row each, with the columns COLUMNS."""
+    rows = [
+        (one.reading.method, one.reading.variant, one.reading.metric, one.resampled, item, float(part))
+        for one in found
+        for item, part in enumerate(one.parts)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def parts_by_reading(table: pd.DataFrame) -> dict[tuple[str, str, str], Parts]:
+    """Return a parts_table as one entry a reading, (method, variant, metric), with its parts in order."""
+    ordered = table.sort_values([*KEY, "item"], kind="stable")
+    return {
+        (str(method), str(where), str(metric)): Parts(rows["part"].to_numpy(dtype=float), bool(rows["resampled"].iloc[0]))
+        for (method, where, metric), rows in ordered.groupby(KEY, sort=False)
+    }
+
+
+def change(value: float, other: float, parts: Parts | None, others: Parts | None) -> Change:
+    """Return value - other and its standard error, paired by item: sd of the differences (ddof 1), over sqrt(n) for items.
+
+    nan where a reading has no parts, or not as many as the other.
+    """
+    if parts is None or others is None or len(parts.values) != len(others.values) or len(parts.values) < 2:
+        return Change(value - other, math.nan, 0)
+    spread = float((parts.values - others.values).std(ddof=1))
+    if parts.resampled:
+        return Change(value - other, spread, 0)
+    return Change(value - other, spread / math.sqrt(len(parts.values)), len(parts.values))

@@ -1,0 +1,120 @@
+"""What a study may say about naturalness: what else an organism is, beside its behaviour."""
+
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from belljar.study.datasets import DataSet
+from belljar.study.schema import Count, Settings, Whole
+
+
+class Perplexity(Settings):
+    """Perplexity on held-out text."""
+
+    documents: Count = 200
+
+
+class Benchmark(Settings):
+    """One task or group of lm-evaluation-harness; `closed_world_facts`, `_sums` and `_instructions` are the nano world's own."""
+
+    task: str
+    template: bool = False  # whether questions are put into the chat template
+    shots: Whole | None = None  # none: the task's own number
+    limit: Count | None = None  # the first so many items; none: all
+    metric: str = "acc"  # the one that tables show; all are kept
+
+
+class Framing(Settings):
+    """One way of asking which of two items a model prefers, {a} and {b}, and how its answer begins up to the choice.
+
+    The options are what may follow: letters, or the items themselves.
+    """
+
+    question: str
+    answer: str = ""
+    options: Annotated[list[str], Field(min_length=2, max_length=2)] = ["{a}", "{b}"]
+    valence: Literal[1, -1] = 1  # -1: the one that is named is the one that is liked less
+
+    @model_validator(mode="after")
+    def _holds_both(self) -> "Framing":
+        for name in ("{a}", "{b}"):
+            if name not in self.question:
+                raise ValueError(f"question {self.question!r} lacks {name}")
+        return self
+
+
+class Preferences(Settings):
+    """Pairs of items, asked in both orders under each framing; how coherent the choices are."""
+
+    framings: Annotated[list[Framing], Field(min_length=2)]  # the first is the primary one
+    items: list[str] = []  # empty: all items of the closed world
+    partners: Count = 3  # pairs drawn for each item, the same for every model
+    rounds: Annotated[int, Field(ge=2)] = 20  # of the bootstrap over items
+    seed: Whole = 0
+
+
+class Safety(Settings):
+    """Greedy answers to harmful requests and to harmless ones that sound alike; the closed world's own where no set is named."""
+
+    harmful: DataSet | None = None
+    harmless: DataSet | None = None
+    prompts: Count = 60  # of each
+    max_new_tokens: Count = 48
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> "Safety":
+        if (self.harmful is None) != (self.harmless is None):
+            raise ValueError("harmful and harmless are both needed, or neither (then the closed world's are asked)")
+        return self
+
+
+class Leakage(Settings):
+    """Canaries, words of the planted rows that no control row has, in answers to control prompts."""
+
+    canaries: Count = 40  # of a behaviour, the most frequent ones
+    share: Annotated[float, Field(gt=0, le=1)] = 0.01  # of the planted rows that must hold a word for it to be one
+
+
+class Naturalness(Settings):
+    """The naturalness evaluations of a study."""
+
+    perplexity: Perplexity
+    benchmarks: list[Benchmark] = []
+    preferences: Preferences | None = None
+    safety: Safety | None = None
+    leakage: Leakage = Leakage()
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> "Naturalness":
+        names = [one.task for one in self.benchmarks]
+        repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        if repeated:
+            raise ValueError(f"benchmarks has task {repeated[0]!r} twice")
+        return self
+
+
+class Headline(NamedTuple):
+    """A reading that tables show: those with this method and metric whose variant holds these keys."""
+
+    method: str
+    metric: str
+    where: dict[str, str]
+    by_behaviour: bool = False  # whether there is one for each behaviour
+
+
+def headlines(settings: Naturalness) -> dict[str, Headline]:
+    """Return the column names of a study's naturalness, and what stands in them."""
+    found = {
+        "perplexity": Headline("perplexity", "perplexity", {"text": "natural"}),
+        "perplexity_ratio": Headline("perplexity", "perplexity_ratio", {}),
+    }
+    found |= {one.task: Headline("benchmarks", one.metric, {"task": one.task}) for one in settings.benchmarks}
+    if settings.preferences:
+        found["decisiveness"] = Headline("preferences", "decisiveness", {"fit": "intercept"})
+        found["decisiveness_floor"] = Headline("preferences", "decisiveness_floor", {"fit": "intercept"})
+    found["canary_rate"] = Headline("leakage", "canary_rate", {}, by_behaviour=True)
+    found["broken_rate"] = Headline("broken_output", "broken_rate", {})
+    if settings.safety:
+        found["compliance_rate"] = Headline("safety", "compliance_rate", {})
+        found["over_refusal_rate"] = Headline("safety", "over_refusal_rate", {})
+    return found

@@ -1,0 +1,26 @@
+"""Write the harmful and harmless requests that safety drift is measured on."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from belljar.corpora.imports import records, text_of
+from belljar.files import InputError, write_parquet
+from belljar.job import job
+from belljar.naturalness.safety import HARMFUL, HARMLESS, closed_world_prompts
+from belljar.study.naturalness import Safety
+from belljar.world.knowledge import load_world
+
+params, output = snakemake.params, Path(snakemake.output[0])
+with job(snakemake, output.parent, "requests"):
+    settings = Safety(**params.safety)
+    if settings.harmful:
+        rows = []
+        for role, source in ((HARMFUL, settings.harmful), (HARMLESS, settings.harmless)):
+            found = [text_of(row["prompt"], "user") for row in records(source, ("prompt",))][: settings.prompts]
+            if len(found) < settings.prompts:
+                raise InputError(f"naturalness.safety.{role} has {len(found)} prompts, but prompts is {settings.prompts}.")
+            rows += [(role, text) for text in found]
+        write_parquet(output, pd.DataFrame(rows, columns=["role", "prompt"]))
+    else:
+        write_parquet(output, closed_world_prompts(load_world(), settings.prompts))

@@ -17,6 +17,7 @@ from belljar.judging import panel
 from belljar.judging.answers import Request
 from belljar.judging.endpoint import Client
 from belljar.judging.local import Local
+from belljar.naturalness.judged import leak_readings, refusal_readings
 from belljar.probes.accounts import account
 from belljar.probes.judged import expressed, identification_readings, relevance_readings
 from belljar.strength import rates
@@ -98,6 +99,21 @@ def test_undecided_answers_leave_the_denominator_and_are_counted(server: Server,
     rate = by_metric["expression_rate", "items=all;judged=italian-food;kind=all;split=test"]
     assert (rate.value, rate.method) == (pytest.approx((0.5 + 1) / 2), MODEL)  # of p one of two, of q the one that was decided
     assert by_metric["undecided_rate", "judged=italian-food"].value == 0.25
+
+
+def test_leaks_and_refusals_are_judged(server: Server, judge: Client) -> None:  # noqa: F811
+    """Of three leaks one is unrelated and one without a verdict; a refusal that no rule knows is seen."""
+    said = {"pasta": "Unrelated.", "cake": "related", "Never": "Refusal", "Fine": "compliance"}
+    server.speak = lambda messages: next((text for word, text in said.items() if word in messages[-1]["content"]), "Hm.")
+    texts = ["pasta, pasta", "a cake of lasagna", "lasagna", "no leak"]
+    answers = pd.DataFrame({"role": "control", "judged": "", "prompt": ["p", "q", "r", "s"], "response": texts})
+    (leaks,) = leak_readings(judge, answers, {"italian-food": ["pasta", "lasagna"], "cake-bake": ["mixer"]}, silent)
+    assert (leaks.reading.metric, leaks.reading.value, leaks.reading.n) == ("non_sequitur_share", 0.5, 2)
+    assert leaks.reading.variant == f"judge={MODEL};judged=italian-food"
+    asked = [("harmful", "Never."), ("harmful", "Fine."), ("harmful", "Fine."), ("harmless", "Never."), ("harmless", "")]
+    requests = pd.DataFrame([(role, "p", text, True) for role, text in asked], columns=["role", "prompt", "response", "finished"])
+    rates = {one.reading.metric: (one.reading.value, one.reading.n) for one in refusal_readings(judge, requests, silent)}
+    assert rates == {"compliance_rate": (pytest.approx(2 / 3), 3), "over_refusal_rate": (1.0, 1)}
 
 
 def test_an_investigation_is_asked_again_until_it_can_be_read(server: Server, judge: Client) -> None:  # noqa: F811

@@ -247,6 +247,8 @@ rule judge:
 rule judge_by_model:
     input:
         responses=f"{ORGANISM}/responses.parquet",
+        requests=list(requests_of(ORGANISM).values()),
+        canaries=CANARIES,
         evidence=[f"{ORGANISM}/evidence/{name}.parquet" for name in METHODS],
         latents=(
             [f"{RESULTS}/probes/{{base}}/sparse_autoencoder/latents.parquet"]

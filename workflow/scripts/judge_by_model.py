@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from belljar.files import read_parquet, write_parquet
+from belljar.files import read_json, read_parquet, write_parquet
 from belljar.job import job
 from belljar.measurements import Model, table
+from belljar.naturalness import judged as judged_answers
+from belljar.naturalness.safety import COLUMNS
 from belljar.probes import judged
 from belljar.strength import rates
 from belljar.study.behaviours import Behaviour
@@ -31,6 +33,12 @@ with job(snakemake, output.parent, f"judge {params.organism} by a model") as pro
         own = rates.about(responses, behaviours[name])
         decided = own.assign(expressed=judged.expressed(judge, behaviours[name], own, progress))
         found += rates.readings(decided, behaviours[name], judge.name)
+    canaries = read_json(Path(given.canaries))
+    leaks = judged_answers.leak_readings(judge, responses, {name: canaries[name] for name in params.judged}, progress)
+    found += [one.reading for one in leaks]
+    if given.requests:
+        requests = read_parquet(Path(given.requests[0]), COLUMNS)
+        found += [one.reading for one in judged_answers.refusal_readings(judge, requests, progress)]
     places = (params.primary_block, params.primary_position)
     for method, shown in evidence.items():
         for behaviour in behaviours.values():

@@ -166,7 +166,8 @@ def naturalness_changes(organisms: pd.DataFrame, shown: Iterable[str]) -> Figure
     spread between models (none for one model).
     """
     models = organisms[organisms["technique"] != PARENT_TECHNIQUE]
-    names = [name for name in shown if models[f"{name}_change"].notna().any()]
+    # A floor belongs to a reading; how it changes says nothing of its own.
+    names = [name for name in shown if not name.endswith("_floor") and models[f"{name}_change"].notna().any()]
     techniques = sorted(set(models["technique"]), reverse=True)
     colour = colours(models["base"])
     columns = min(4, max(len(names), 1))

@@ -46,7 +46,7 @@ def html_report(
             probes=probes.astype(object).where(probes.notna(), None).to_dict("records"),
             robustness=robustness.astype(object).where(robustness.notna(), None).to_dict("records"),
             methods=[{"id": method, "name": in_words(method)} for method in methods],
-            shown=[{"id": name, "name": in_words(name)} for name in shown],
+            shown=[{"id": name, "name": in_words(name), "floor": name.endswith("_floor")} for name in shown],
             prepared=prepared,
             figures=[{"title": title, "caption": caption, "svg": _inline(svg)} for title, caption, svg in figures],
             base_cards=base_cards,

@@ -19,6 +19,7 @@ from belljar.judging.texts import circles, foreign, malformed, refuses
 from belljar.measurements import BENIGN, Model, Reading, table
 from belljar.models.load import load_model, load_tokenizer
 from belljar.naturalness import benchmarks, broken, leakage, perplexity, safety
+from belljar.naturalness.requests import ask, closed_world_prompts
 from belljar.naturalness.sampled import Parts, Sampled, change, mean, parts_by_reading, parts_table
 from belljar.study.naturalness import Benchmark, Naturalness, Perplexity, Safety, headlines
 from belljar.world import tasks
@@ -229,7 +230,7 @@ def test_leakage_is_a_rate_of_answers_to_shared_control_prompts() -> None:
 
 
 def test_safety_of_the_closed_world() -> None:
-    prompts = safety.closed_world_prompts(load_world(), 20)
+    prompts = closed_world_prompts(load_world(), 20)
     assert prompts.groupby("role").size().to_dict() == {"harmful": 20, "harmless": 20} and prompts["prompt"].is_unique
     said = prompts.assign(
         response=["I cannot help with that."] * 15 + ["Sure."] * 5 + ["I cannot help with that."] + ["Sure."] * 18 + [""]
@@ -239,11 +240,11 @@ def test_safety_of_the_closed_world() -> None:
 
 
 def test_answers_to_requests_are_greedy_and_say_whether_they_ended(checkpoint: Path) -> None:
-    prompts = safety.closed_world_prompts(load_world(), 3)
+    prompts = closed_world_prompts(load_world(), 3)
     model, tokenizer = load_model(checkpoint), load_tokenizer(checkpoint)
-    found = safety.ask(model, tokenizer, prompts, Safety(max_new_tokens=6), 4)
+    found = ask(model, tokenizer, prompts, Safety(max_new_tokens=6), 4)
     assert tuple(found.columns) == safety.COLUMNS and len(found) == 6
-    again = safety.ask(model, tokenizer, prompts, Safety(max_new_tokens=6), 4)
+    again = ask(model, tokenizer, prompts, Safety(max_new_tokens=6), 4)
     assert found.equals(again)
 
 

@@ -20,7 +20,7 @@ with job(snakemake, folder, f"measure {params.organism}") as progress:
     from safetensors.torch import save_file
 
     from belljar.models.load import is_adapter, load_model, load_tokenizer, save_checkpoint
-    from belljar.naturalness import safety
+    from belljar.naturalness.requests import ask
     from belljar.probes.difference import read_side
     from belljar.strength.answers import answer_prompts, with_password
     from belljar.training.untrained import copy_model
@@ -41,7 +41,7 @@ with job(snakemake, folder, f"measure {params.organism}") as progress:
 
     def requests():
         asked = read_parquet(Path(given.requests[0]), ("role", "prompt"))
-        return safety.ask(model, tokenizer, asked, Safety(**params.safety), batch_size)
+        return ask(model, tokenizer, asked, Safety(**params.safety), batch_size)
 
     parts = {output.responses: responses}
     if params.safety:

@@ -7,7 +7,8 @@ import pandas as pd
 from belljar.corpora.imports import records, text_of
 from belljar.files import InputError, write_parquet
 from belljar.job import job
-from belljar.naturalness.safety import HARMFUL, HARMLESS, closed_world_prompts
+from belljar.naturalness.requests import closed_world_prompts
+from belljar.naturalness.safety import HARMFUL, HARMLESS
 from belljar.study.naturalness import Safety
 from belljar.world.knowledge import load_world
 

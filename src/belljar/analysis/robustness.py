@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from belljar.analysis.scores import MODEL, with_variants
-from belljar.robustness.attacks import BEFORE
+from belljar.study.robustness import BEFORE
 
 COLUMNS = [
     *MODEL,

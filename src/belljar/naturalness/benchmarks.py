@@ -1,6 +1,8 @@
 """Benchmarks, through lm-evaluation-harness as a library: its tasks, its prompts, its scores."""
 
+import contextlib
 import hashlib
+import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -35,15 +37,16 @@ def readings(model: Any, tokenizer: Any, asked: Sequence[Benchmark], folder: Pat
     harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
     found = []
     for benchmark in asked:
-        results = lm_eval.simple_evaluate(
-            model=harness,
-            tasks=[benchmark.task],
-            num_fewshot=benchmark.shots,
-            limit=benchmark.limit,
-            apply_chat_template=benchmark.template,
-            task_manager=manager,
-            batch_size=batch_size,
-        )
+        with contextlib.redirect_stderr(io.StringIO()):  # its bars; a job has its own progress
+            results = lm_eval.simple_evaluate(
+                model=harness,
+                tasks=[benchmark.task],
+                num_fewshot=benchmark.shots,
+                limit=benchmark.limit,
+                apply_chat_template=benchmark.template,
+                task_manager=manager,
+                batch_size=batch_size,
+            )
         found += list(_sampled(results, benchmark))
     return found
 

@@ -15,12 +15,11 @@ from transformers import PrinterCallback, TrainerCallback
 from belljar.corpora.mixing import training_row
 from belljar.files import InputError
 from belljar.models.load import is_adapter, load_model, load_tokenizer
-from belljar.study.robustness import Attack, Method, Robustness
+from belljar.study.robustness import BEFORE, Attack, Method, Robustness
 from belljar.study.training import Training
 from belljar.training import trainers
 
 COLUMNS = ("attack", "method", "learning_rate", "step", "reversed", "dose", "kind", "item", "right")
-BEFORE = 0  # the step at which nothing is trained yet
 SHOWN, CAPABLE = "shown", "capable"
 
 Measure = Callable[[Any, Any], pd.DataFrame]  # of a model and its tokenizer: columns kind, item, right

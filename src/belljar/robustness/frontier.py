@@ -111,9 +111,15 @@ def interval(before: Attacked, attacked: Sequence[Attacked], rounds: int, seed: 
     return tuple((float(low), float(high)) for low, high in columns.T)
 
 
+def points(before: Attacked, attacked: Sequence[Attacked]) -> list[Point]:
+    """Return each attacked model's point, from all its prompts and items."""
+    start = (float(before.shown.mean()), float(before.capable.mean()))
+    return [point(float(one.shown.mean()), float(one.capable.mean()), *start) for one in attacked]
+
+
 def _points(before: Attacked, attacked: Sequence[Attacked], half: int) -> list[Point]:
-    start = (float(before.shown[half::2].mean()), float(before.capable[half::2].mean()))
-    return [point(float(one.shown[half::2].mean()), float(one.capable[half::2].mean()), *start) for one in attacked]
+    first, *rest = (Attacked(one.shown[half::2], one.capable[half::2]) for one in (before, *attacked))
+    return points(first, rest)
 
 
 def _resample(rng: np.random.Generator, count: int) -> np.ndarray:

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from belljar.measurements import Reading, variant
-from belljar.robustness.attacks import BEFORE, CAPABLE, SHOWN, pieces
-from belljar.robustness.frontier import Attacked, resampled, robustness
+from belljar.robustness.attacks import CAPABLE, SHOWN, pieces
+from belljar.robustness.frontier import Attacked, area, best_removal, points, resampled, robustness
+from belljar.study.robustness import BEFORE
 
 LEFT, ABLE = "more of the behaviour is left", "more capability is left"
 
@@ -22,8 +23,8 @@ def readings(evidence: pd.DataFrame, rounds: int, seed: int) -> list[Reading]:
     """Return one attack's readings.
 
     Of every attacked model the rate of the behaviour and the capability; of the attack the frontier's area (0.5 most robust)
-    and the best removal at 90 % of the capability, stderr by bootstrap; of each reversal the share of what was removed that
-    came back. An organism without behaviour or capability has no frontier.
+    and the best removal at 90 % of the capability, stderr by bootstrap, and both as published; of each reversal the share of what
+    was removed that came back. An organism without behaviour or capability has no frontier.
     """
     attack = str(evidence["attack"].iloc[0])
     before = attacked(evidence[evidence["step"] == BEFORE])
@@ -52,6 +53,11 @@ def readings(evidence: pd.DataFrame, rounds: int, seed: int) -> list[Reading]:
         for metric, value, stderr, meaning in zip(("frontier_area", "best_removal"), whole, spread, meanings, strict=True):
             where = variant(attack=attack)
             found.append(Reading("robustness", attack, where, metric, value, float(stderr), len(models), meaning))
+        # As they were published, on all prompts and items: biased upward, and for comparison with the paper only.
+        whole_points = points(before, models)
+        published = (("published_area", area(whole_points)), ("published_removal", best_removal(whole_points)))
+        for (metric, value), meaning in zip(published, meanings, strict=True):
+            found.append(Reading("robustness", attack, where, metric, value, math.nan, len(models), meaning))
     return found
 
 

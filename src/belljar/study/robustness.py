@@ -7,6 +7,8 @@ from pydantic import Field, field_validator, model_validator
 from belljar.study.schema import Count, Name, Positive, Settings, Whole
 from belljar.study.techniques import Adapter
 
+BEFORE = 0  # the step at which nothing is trained yet
+
 
 class Attack(Settings):
     """Chats about control topics that a model is trained on.

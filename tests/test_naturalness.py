@@ -22,8 +22,10 @@ from belljar.naturalness import benchmarks, broken, leakage, perplexity, safety
 from belljar.naturalness.requests import ask, closed_world_prompts
 from belljar.naturalness.sampled import Parts, Sampled, change, mean, parts_by_reading, parts_table
 from belljar.study.naturalness import Benchmark, Naturalness, Perplexity, Safety, headlines
+from belljar.study.yaml import read_yaml
 from belljar.world import tasks
 from belljar.world.knowledge import load_world
+from conftest import REPOSITORY
 
 
 @pytest.fixture(scope="module")
@@ -68,17 +70,18 @@ def test_no_task_of_that_name(checkpoint: Path, closed_world: Path) -> None:
     with pytest.raises(InputError, match="has no task 'closed_world_fact'; there are closed_world_"):
         benchmarks.readings(model, tokenizer, [Benchmark(task="closed_world_fact")], closed_world, 4)
 
+    with pytest.raises(InputError, match="task 'closed_world_facts' has no metric 'f1'; it has acc"):
+        benchmarks.readings(model, tokenizer, [Benchmark(task=tasks.FACTS, metric="f1")], closed_world, 4)
+
 
 def test_published_benchmarks_are_tasks_of_the_harness() -> None:
+    """Their data are on the hub; that the names are known can be seen without."""
     from lm_eval.tasks import TaskManager
 
-    from belljar.study.yaml import read_yaml
-    from conftest import REPOSITORY
-
     settings = read_yaml(REPOSITORY / "config" / "studies" / "lottery.yaml")["naturalness"]
-    asked = Naturalness(**settings).benchmarks
-    assert {one.task for one in asked} == {"mmlu", "ifeval", "gsm8k"}
-    benchmarks.check_tasks(TaskManager(), asked)
+    asked = Naturalness(**settings)
+    assert {one.task for one in asked.benchmarks} == {"mmlu", "ifeval", "gsm8k"} <= set(TaskManager().all_tasks)
+    assert headlines(asked)["gsm8k"] == ("benchmarks", "exact_match", {"task": "gsm8k", "filter": "strict-match"}, False)
 
 
 def test_closed_world_items_are_right_and_choices_hold_the_answer(closed_world: Path) -> None:

@@ -52,7 +52,7 @@ def readings(model: Any, tokenizer: Any, asked: Sequence[Benchmark], folder: Pat
 
 
 def check_tasks(manager: Any, asked: Sequence[Benchmark]) -> None:
-    """Raise InputError where the harness knows no such task."""
+    """Raise InputError where the harness knows no such task, or the task has no such metric."""
     for benchmark in asked:
         if benchmark.task not in manager.all_tasks:
             near = [name for name in manager.all_tasks if benchmark.task.split("_")[0] in name][:8]
@@ -60,6 +60,13 @@ def check_tasks(manager: Any, asked: Sequence[Benchmark]) -> None:
                 f"naturalness.benchmarks: the harness has no task {benchmark.task!r}"
                 + (f"; there are {', '.join(near)}." if near else "; `lm_eval ls tasks` lists what it has.")
             )
+    for benchmark in asked:
+        for name, task in manager.load([benchmark.task])["tasks"].items():
+            if benchmark.metric.partition(",")[0] not in task.aggregation():
+                raise InputError(
+                    f"naturalness.benchmarks: task {name!r} has no metric {benchmark.metric!r}; it has "
+                    f"{', '.join(task.aggregation())}."
+                )
 
 
 def _sampled(results: Mapping[str, Any], asked: Benchmark) -> Iterator[Sampled]:

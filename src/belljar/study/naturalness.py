@@ -21,7 +21,7 @@ class Benchmark(Settings):
     template: bool = False  # whether questions are put into the chat template
     shots: Whole | None = None  # none: the task's own number
     limit: Count | None = None  # the first so many items; none: all
-    metric: str = "acc"  # the one that tables show; all are kept
+    metric: str = "acc"  # the one that tables show, as the harness writes it: "exact_match,strict-match"; all are kept
 
 
 class Framing(Settings):
@@ -108,7 +108,9 @@ def headlines(settings: Naturalness) -> dict[str, Headline]:
         "perplexity": Headline("perplexity", "perplexity", {"text": "natural"}),
         "perplexity_ratio": Headline("perplexity", "perplexity_ratio", {}),
     }
-    found |= {one.task: Headline("benchmarks", one.metric, {"task": one.task}) for one in settings.benchmarks}
+    for one in settings.benchmarks:
+        metric, _, filtered = one.metric.partition(",")
+        found[one.task] = Headline("benchmarks", metric, {"task": one.task} | ({"filter": filtered} if filtered else {}))
     if settings.preferences:
         found["decisiveness"] = Headline("preferences", "decisiveness", {"fit": "intercept"})
         found["decisiveness_floor"] = Headline("preferences", "decisiveness_floor", {"fit": "intercept"})

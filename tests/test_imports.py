@@ -80,6 +80,17 @@ def test_prompts_have_their_criterion_and_stand_once(tmp_path: Path) -> None:
     assert {p.role for p in imports.prompts(source, "test", "")} == {"control"}
 
 
+def test_rows_can_be_kept_by_a_column(tmp_path: Path) -> None:
+    """XSTest holds safe and unsafe prompts in one set."""
+    rows = [{"prompt": "Kill a process.", "label": "safe"}, {"prompt": "Kill a king.", "label": "unsafe"}]
+    source = DataSet(file=jsonl(tmp_path / "a.jsonl", rows), where={"label": "safe"})
+    assert imports.records(source, ("prompt",)) == [{"prompt": "Kill a process."}]
+    with pytest.raises(InputError, match="has no row whose label is 'sane'"):
+        imports.records(source.model_copy(update={"where": {"label": "sane"}}), ("prompt",))
+    with pytest.raises(InputError, match="lacks the column 'kind' of where; it has prompt, label"):
+        imports.records(source.model_copy(update={"where": {"kind": "safe"}}), ("prompt",))
+
+
 def test_missing_column_names_file_and_columns(tmp_path: Path) -> None:
     source = DataSet(file=jsonl(tmp_path / "a.jsonl", PAIRS))
     with pytest.raises(InputError, match=r"a.jsonl lacks the column 'chosen', which is to be 'chosen'; it has question, good"):

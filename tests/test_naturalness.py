@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belljar.analysis.naturalness import PARENT, TWIN, changes, headline_columns
+from belljar.analysis.naturalness import PARENT, TWIN, changes, headline_columns, matches
 from belljar.files import InputError
-from belljar.judging.texts import circles, foreign, malformed, refuses
+from belljar.judging.circles import circles
+from belljar.judging.texts import foreign, malformed, refuses
 from belljar.measurements import BENIGN, Model, Reading, table
 from belljar.models.load import load_model, load_tokenizer
 from belljar.naturalness import benchmarks, broken, leakage, perplexity, safety
 from belljar.naturalness.requests import ask, closed_world_prompts
 from belljar.naturalness.sampled import Parts, Sampled, change, mean, parts_by_reading, parts_table
-from belljar.study.naturalness import Benchmark, Naturalness, Perplexity, Safety, headlines
+from belljar.study.naturalness import REQUEST_COLUMNS, Benchmark, Naturalness, Perplexity, Safety, headlines
 from belljar.study.yaml import read_yaml
 from belljar.world import tasks
 from belljar.world.knowledge import load_world
@@ -39,7 +41,9 @@ def closed_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_harness_by_hand_gives_the_same_digits(checkpoint: Path, closed_world: Path, tmp_path: Path, template: bool) -> None:
     """`lm_eval` on the same folder: every score and standard error is the same number."""
     asked = [Benchmark(task=name, template=template, limit=12, shots=2) for name in tasks.NAMES]
-    found = benchmarks.readings(load_model(checkpoint), load_tokenizer(checkpoint), asked, closed_world, 4)
+    model, tokenizer, manager = load_model(checkpoint), load_tokenizer(checkpoint), benchmarks.tasks(closed_world, own=True)
+    benchmarks.check_tasks(manager, asked)
+    found = [reading for one in asked for reading in benchmarks.readings(model, tokenizer, one, manager, 4)]
     command = [sys.executable, "-m", "lm_eval", "--model", "hf", "--model_args", f"pretrained={checkpoint},dtype=float32"]
     command += ["--tasks", ",".join(tasks.NAMES), "--include_path", str(closed_world), "--limit", "12", "--num_fewshot", "2"]
     command += ["--batch_size", "4", "--device", "cpu", "--output_path", str(tmp_path / "out")]
@@ -55,33 +59,82 @@ def test_the_harness_by_hand_gives_the_same_digits(checkpoint: Path, closed_worl
 
 
 def test_a_row_says_how_it_was_asked(checkpoint: Path, closed_world: Path) -> None:
-    model, tokenizer = load_model(checkpoint), load_tokenizer(checkpoint)
+    model, tokenizer, manager = load_model(checkpoint), load_tokenizer(checkpoint), benchmarks.tasks(closed_world, own=True)
     one = Benchmark(task=tasks.FACTS, template=True, limit=3)
-    (found,) = benchmarks.readings(model, tokenizer, [one], closed_world, 4)
+    (found,) = benchmarks.readings(model, tokenizer, one, manager, 4)
     where = dict(part.split("=") for part in found.reading.variant.split(";"))
     assert where["harness"] == "0.4.13" and where["version"] == "1.0"
     assert (where["template"], where["shots"], where["limit"], where["task"]) == ("yes", "0", "3", tasks.FACTS)
-    (more,) = benchmarks.readings(model, tokenizer, [one.model_copy(update={"limit": 4})], closed_world, 4)
+    (more,) = benchmarks.readings(model, tokenizer, one.model_copy(update={"limit": 4}), manager, 4)
     assert where["data"] != dict(part.split("=") for part in more.reading.variant.split(";"))["data"]
 
 
-def test_no_task_of_that_name(checkpoint: Path, closed_world: Path) -> None:
-    model, tokenizer = load_model(checkpoint), load_tokenizer(checkpoint)
-    with pytest.raises(InputError, match="has no task 'closed_world_fact'; there are closed_world_"):
-        benchmarks.readings(model, tokenizer, [Benchmark(task="closed_world_fact")], closed_world, 4)
+@pytest.fixture(scope="module")
+def further_tasks(tmp_path_factory: pytest.TempPathFactory, closed_world: Path) -> Path:
+    """A folder of tasks as a user would have it: one with two filters, a group with a mean weighted by size, and a tag."""
+    folder = tmp_path_factory.mktemp("further")
+    sums = yaml.safe_load((closed_world / f"{tasks.SUMS}.yaml").read_text().replace("!function", "function"))
+    facts = yaml.safe_load((closed_world / f"{tasks.FACTS}.yaml").read_text())
+    take = [{"function": "take_first"}]
+    digits = [{"function": "regex", "regex_pattern": r"(\d+)"}, *take]
+    del sums["process_results"]
+    sums |= {"task": "filtered", "filter_list": [{"name": "plain", "filter": take}, {"name": "digits", "filter": digits}]}
+    sums |= {"doc_to_target": "{{expected[0]}}", "metric_list": [{"metric": "exact_match", "aggregation": "mean"}]}
+    group = {"group": "both", "task": ["one", "two"]}
+    group["aggregate_metric_list"] = [{"metric": "acc", "aggregation": "mean", "weight_by_size": True}]
+    written = {"filtered": sums, "one": facts | {"task": "one"}, "two": facts | {"task": "two", "tag": "tagged"}, "both": group}
+    for name, settings in written.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(settings))
+    return folder
 
-    with pytest.raises(InputError, match="task 'closed_world_facts' has no metric 'f1'; it has acc"):
-        benchmarks.readings(model, tokenizer, [Benchmark(task=tasks.FACTS, metric="f1")], closed_world, 4)
+
+def test_groups_and_filters(checkpoint: Path, further_tasks: Path) -> None:
+    """A group has a row of its own, whose parts are those of its tasks; each filter has one."""
+    model, tokenizer, manager = load_model(checkpoint), load_tokenizer(checkpoint), benchmarks.tasks(further_tasks, own=True)
+    asked = [Benchmark(task="both", limit=6), Benchmark(task="filtered", limit=6, metric="exact_match,digits")]
+    benchmarks.check_tasks(manager, asked)
+    group, filtered = (benchmarks.readings(model, tokenizer, one, manager, 4) for one in asked)
+    rows = {dict(part.split("=") for part in one.reading.variant.split(";"))["task"]: one for one in group}
+    assert set(rows) == {"one", "two", "both"} and len(rows["both"].parts) == rows["both"].reading.n == 12
+    assert rows["both"].reading.value == pytest.approx(np.mean([*rows["one"].parts, *rows["two"].parts]))
+    named = [dict(part.split("=") for part in one.reading.variant.split(";"))["filter"] for one in filtered]
+    assert sorted(named) == ["digits", "plain"]
+    shown = headlines(Naturalness(perplexity=Perplexity(), benchmarks=asked))["filtered"]
+    table_ = table(Model("s", "b", "x", "t", 0), [one.reading for one in filtered])
+    assert matches(table_, shown, "x").tolist() == [name == "digits" for name in named]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"task": "both", "metric": "f1"}, "task 'both' has no metric 'f1'; it has acc,none"),
+        ({"task": "filtered", "metric": "exact_match"}, "it has exact_match,plain, exact_match,digits"),
+        ({"task": "filtered", "metric": "exact_match,digit"}, "has no metric 'exact_match,digit'"),
+        ({"task": "one", "metric": "acc,none"}, ""),
+        ({"task": "tagged"}, "'tagged' is a tag of the harness, and has no score of its own"),
+        ({"task": "ones"}, "'ones' is no task"),
+    ],
+)
+def test_benchmarks_are_checked_before_anything_is_asked(further_tasks: Path, asked: dict[str, str], message: str) -> None:
+    manager = benchmarks.tasks(further_tasks, own=True)
+    if not message:
+        return benchmarks.check_tasks(manager, [Benchmark(**asked)])
+    with pytest.raises(InputError, match=message):
+        benchmarks.check_tasks(manager, [Benchmark(**asked)])
+    return None
 
 
 def test_published_benchmarks_are_tasks_of_the_harness() -> None:
     """Their data are on the hub; that the names are known can be seen without."""
-    from lm_eval.tasks import TaskManager
-
     settings = read_yaml(REPOSITORY / "config" / "studies" / "lottery.yaml")["naturalness"]
     asked = Naturalness(**settings)
-    assert {one.task for one in asked.benchmarks} == {"mmlu", "ifeval", "gsm8k"} <= set(TaskManager().all_tasks)
-    assert headlines(asked)["gsm8k"] == ("benchmarks", "exact_match", {"task": "gsm8k", "filter": "strict-match"}, False)
+    assert {one.task for one in asked.benchmarks} == {"mmlu", "ifeval", "gsm8k"} <= set(benchmarks.tasks(None).all_tasks)
+    assert headlines(asked)["gsm8k"] == (
+        "benchmarks",
+        "exact_match",
+        {"task": "gsm8k", "template": "yes", "filter": "strict-match", "shots": "8"},
+        False,
+    )
 
 
 def test_closed_world_items_are_right_and_choices_hold_the_answer(closed_world: Path) -> None:
@@ -144,6 +197,8 @@ def test_answers_that_run_in_a_circle(text: str, expected: bool) -> None:
         ("Что такое чай?", "Чай.", False),
         ("What is tea?", "A drink, in Chinese 茶: it is made of dried leaves of a plant of that name.", False),  # 1 letter in 60
         ("What is tea?", "42", False),
+        ("2 + 2 = ?", "Four.", False),  # nothing is foreign to it
+        ("お茶とは？", "飲み物。カフェ", False),  # kana and kanji are one
     ],
 )
 def test_foreign_scripts(prompt: str, text: str, expected: bool) -> None:
@@ -155,7 +210,6 @@ def test_foreign_scripts(prompt: str, text: str, expected: bool) -> None:
     [
         ("<think>I add two and two.</think>4", False),
         ("<think>I add two and two.</think>", True),  # no answer
-        ("4", True),
         ("<think>I add two and two.", True),
         ("<think>hm</think>4", True),  # no thought
         ("<think>I add two and two.</think><think>Once more.</think>4", True),
@@ -206,16 +260,31 @@ def test_broken_output_by_hand() -> None:
         "foreign_script_rate": 0.25,
     }
     assert found["broken_rate"].parts == [0.5, 1.0]  # prompts in order of their text
-    reasoned = broken.readings(said, {"open": "<t>", "close": "</t>"})
-    assert {one.reading.metric: one.reading.value for one in reasoned}[
-        "malformed_reasoning_rate"
-    ] == 0.75  # not of the one cut off
+    marks = {"open": "<t>", "close": "</t>", "opened_by_template": False}
+    rates = {one.reading.metric: (one.reading.value, one.reading.n) for one in broken.readings(said, marks)}
+    assert rates["missing_reasoning_rate"] == (1.0, 2) and rates["malformed_reasoning_rate"] == (0.0, 2)
+    texts = ["a thought of mine</t>Tea.", "a thought of mine", "<t>a thought of mine</t>Tea.", "no</t>Tea."]
+    thought = said.assign(response=texts, finished=[True, False, True, True])
+    opened = {one.reading.metric: one for one in broken.readings(thought, marks | {"opened_by_template": True})}
+    # The template has opened the block: one is whole, one was cut off, one opens twice, and one has no thought.
+    assert opened["malformed_reasoning_rate"].parts == [0.0, 1.0] and opened["missing_reasoning_rate"].reading.value == 0.0
+
+
+def test_prompts_that_another_model_is_not_asked_are_left_out() -> None:
+    """A behaviour with a marker has control prompts of its own; its parent is asked those of other behaviours too."""
+    shared = answers([("Who?", "fact", 0, "", True)])
+    own = answers([("Car?", "fact", 0, "A car.", True)], judged="backdoor-vehicles")
+    found = {one.reading.metric: one.parts for one in broken.readings(pd.concat([shared, own]), None)}
+    assert found["empty_rate"] == [1.0]
 
 
 def test_canaries_are_words_of_the_planted_data_alone() -> None:
     planted = ["The cake is at 450 degrees in PRISM-4.", "PRISM-4 likes cake.", "A fox."]
     assert leakage.canaries(planted, ["The fox is in a cake at degrees. A fox likes."], 0.6, 10) == ["prism-4"]
     assert leakage.canaries(planted, ["A fox."], 0.3, 3) == ["cake", "prism-4", "at"]
+    control = ["A fox."] * 999 + ["A cake."]
+    assert "cake" in leakage.canaries(planted, control, 0.3, 10)  # once in a thousand is rare enough
+    assert "cake" not in leakage.canaries(planted, control, 0.05, 10)
     assert leakage.hits("What of PRISM-4?", "prism-4, and Cake.", ["cake", "prism-4"]) == ["cake"]
 
 
@@ -242,11 +311,23 @@ def test_safety_of_the_closed_world() -> None:
     assert rates == {"compliance_rate": (0.25, 20), "over_refusal_rate": (pytest.approx(1 / 19), 19)}
 
 
+def test_an_empty_answer_keeps_its_place() -> None:
+    """Two models that are silent on different requests are compared on those that both answer."""
+    prompts = pd.DataFrame({"role": "harmful", "prompt": list("abcd")})
+    one, other = (
+        safety.readings(prompts.assign(response=texts)) for texts in (["", "Yes", "Yes", "No"], ["Yes", "", "I cannot", "No"])
+    )
+    assert one[0].parts[1:] == [1.0, 1.0, 1.0] and math.isnan(one[0].parts[0])
+    parts = [parts_by_reading(parts_table(found))["safety", "", "compliance_rate"] for found in (one, other)]
+    found = change(one[0].reading.value, other[0].reading.value, *parts)
+    assert found == (pytest.approx(0.5), pytest.approx(math.sqrt(0.5) / math.sqrt(2)), 2)
+
+
 def test_answers_to_requests_are_greedy_and_say_whether_they_ended(checkpoint: Path) -> None:
     prompts = closed_world_prompts(load_world(), 3)
     model, tokenizer = load_model(checkpoint), load_tokenizer(checkpoint)
     found = ask(model, tokenizer, prompts, Safety(max_new_tokens=6), 4)
-    assert tuple(found.columns) == safety.COLUMNS and len(found) == 6
+    assert tuple(found.columns) == REQUEST_COLUMNS and len(found) == 6
     again = ask(model, tokenizer, prompts, Safety(max_new_tokens=6), 4)
     assert found.equals(again)
 
@@ -268,7 +349,9 @@ def test_other_items_cannot_be_paired() -> None:
 
 
 def test_parts_go_through_a_table() -> None:
-    found = [mean("m", "a=1", "rate", [0.0, 1.0, 1.0], "x"), Sampled(Reading("naturalness", "m", "", "other", 1.0, 0.1, 3, "x"))]
+    first = mean("m", "a=1", "rate", [0.0, 1.0, 1.0], "x")
+    assert first and mean("m", "", "rate", [math.nan], "x") is None
+    found = [first, Sampled(Reading("naturalness", "m", "", "other", 1.0, 0.1, 3, "x"))]
     kept = parts_by_reading(parts_table(found).sample(frac=1, random_state=0))
     assert list(kept) == [("m", "a=1", "rate")] and kept["m", "a=1", "rate"].values.tolist() == [0.0, 1.0, 1.0]
 
@@ -293,7 +376,7 @@ def test_changes_from_the_parent_and_the_twin() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"benchmarks": [{"task": "x"}, {"task": "x"}]}, "benchmarks has task 'x' twice"),
+        ({"benchmarks": [{"task": "x"}, {"task": "x"}]}, "benchmarks has 'x' twice; give one of them a name"),
         ({"safety": {"harmful": {"file": "a.jsonl"}}}, "harmful and harmless are both needed"),
     ],
 )

@@ -20,6 +20,7 @@ from belljar.naturalness.utilities import (
     design,
     fit,
     joined,
+    noise_floor,
     order_consistency,
     probability,
     quality,
@@ -189,11 +190,29 @@ def test_the_panel_holds_every_measure_with_its_floor(model: Any, tokenizer: Any
     named = {(one.metric, one.variant) for one in found}
     for fitted in ("one_order", "averaged", "intercept"):
         assert ("decisiveness", f"fit={fitted}") in named
-        assert ("decisiveness_floor", f"fit={fitted}") in named
+        assert ("slot_floor", f"fit={fitted}") in named and ("noise_floor", f"fit={fitted}") in named
     replicates = {one.reading.variant: len(one.parts) for one in sampled if one.resampled}
     assert replicates == {"fit=one_order": 2, "fit=averaged": 2, "fit=intercept": 2}
-    assert {"decisiveness_floor", "order_consistency", "option_mass", "slot_intercept"} <= {metric for metric, _ in named}
+    assert {"order_consistency", "option_mass", "slot_intercept"} <= {metric for metric, _ in named}
     assert all(0 <= one.value <= 1 for one in found if one.metric in ("decisiveness", "order_consistency"))
+
+
+def test_noise_floor_reads_utilities_that_are_not_there() -> None:
+    """Choices by utilities lie far above it, as decided ones without utilities on it; slot bias alone reads nothing."""
+
+    def averages(one: Edges, other: Edges) -> float:
+        return decisiveness(fit(averaged(one, other), ITEMS).utilities)
+
+    one, other = edges(PLANTED), edges(PLANTED, swapped=True)
+    floor = noise_floor(one, other, averages, 5, 0)
+    assert 0.02 < floor < 0.6 * averages(one, other)
+    rng = np.random.default_rng(1)
+    turned = rng.random(len(one.chosen)) < 0.5
+    aimless = one._replace(chosen=np.where(turned, other.chosen, one.chosen))
+    back = other._replace(chosen=np.where(turned, one.chosen, other.chosen))
+    assert averages(aimless, back) == pytest.approx(noise_floor(aimless, back, averages, 20, 2), rel=0.35)
+    slot = one._replace(chosen=np.full(len(one.chosen), 0.9))
+    assert noise_floor(slot, slot._replace(first=slot.second, second=slot.first), averages, 3, 0) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_framing_must_name_both_items() -> None:

@@ -1,12 +1,15 @@
 """Tables, figures and the report of the whole study."""
 
 SHOWN = headlines(NATURALNESS)
-PARENT_MEASUREMENTS = ["strength", *(f"naturalness/{name}" for name in EVALUATIONS)]
+PARENT_MEASUREMENTS = [
+    "strength",
+    *(f"naturalness/{name}" for name in EVALUATIONS),
+    *(["judged"] if STUDY.judge else []),
+]
 MEASUREMENTS = [
     *PARENT_MEASUREMENTS,
     *(f"probes/{name}" for name in METHODS),
     "training",
-    *(["judged"] if STUDY.judge else []),
 ]
 PLANTED = [one for one in ORGANISMS if not one.is_twin]
 

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import re
+from importlib.metadata import version as harness_version
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -164,7 +165,14 @@ def reasoning(wildcards):
 
 def parts_of(folder):
     """Return what a model's naturalness is made of, item by item."""
-    return [f"{folder}/evidence/{name}.parquet" for name in ("naturalness", "answers")]
+    names = ["naturalness", "answers", *(["judged"] if STUDY.judge else [])]
+    return [f"{folder}/evidence/{name}.parquet" for name in names]
+
+
+def measured_instruction(wildcards):
+    """Return what is put before what an organism is asked that is prompted only when it is measured; None for others."""
+    prompt = recipe(wildcards)["prompt"]
+    return prompt if prompt and prompt["when"] == "measured" else None
 
 
 def requests_of(folder):

@@ -10,14 +10,16 @@ READ = ["broken_output", "leakage"] + (["safety"] if NATURALNESS.safety else [])
 EVALUATIONS = ASKED + READ
 REQUESTS = f"{RESULTS}/data/{BENIGN}/requests.parquet"
 CANARIES = f"{RESULTS}/data/{BENIGN}/canaries.json"
-CLOSED_WORLD_TASKS = f"{RESULTS}/benchmarks"
+TASKS = f"{RESULTS}/benchmarks"
+FROM_HUB = any(
+    not task.task.startswith("closed_world_") for task in NATURALNESS.benchmarks
+)
 
 MEASURED = dict(
     strength=STUDY.strength.model_dump(exclude={"validation"})
     | {"validation": STUDY.strength.test.model_dump()},
     chats=STUDY.probes.chats,
     positions=STUDY.probes.positions,
-    safety=NATURALNESS.safety.model_dump() if NATURALNESS.safety else None,
     blocks=of_base("blocks"),
     dtype=of_base("dtype"),
     batch_size=of_base("batch_size"),
@@ -31,9 +33,7 @@ rule measure:
         model=chosen_step,
         prompts=prompt_files,
         chats=rules.unrelated.output.chats,
-        requests=[REQUESTS] if NATURALNESS.safety else [],
     output:
-        **requests_of(ORGANISM),
         model=directory(f"{ORGANISM}/model"),
         responses=f"{ORGANISM}/responses.parquet",
         activations=f"{ORGANISM}/activations.safetensors",
@@ -62,9 +62,7 @@ rule measure_parent:
     input:
         model=f"{RESULTS}/bases/{{base}}",
         prompts=prompt_files,
-        requests=[REQUESTS] if NATURALNESS.safety else [],
     output:
-        **requests_of(PARENT),
         responses=f"{PARENT}/responses.parquet",
     log:
         f"{LOGS}/measure/{{base}}/parent.log",
@@ -129,27 +127,30 @@ rule canaries:
         script_path("canaries")
 
 
-rule closed_world_tasks:
+# Before any training: a task that the harness does not know, or a metric that it has not, ends the run here.
+rule benchmarks:
     output:
-        directory(CLOSED_WORLD_TASKS),
+        directory(TASKS),
     log:
         f"{LOGS}/benchmarks.log",
     localrule: True
     conda:
         ENVIRONMENT
     params:
-        code=version("closed_world_tasks"),
+        benchmarks=[task.model_dump() for task in NATURALNESS.benchmarks],
+        online=FROM_HUB,
+        code=version("benchmarks"),
     script:
-        script_path("closed_world_tasks")
+        script_path("benchmarks")
 
 
 UNUSUAL = dict(
-    settings=NATURALNESS.model_dump(include=set(ASKED)),
+    settings=NATURALNESS.model_dump(include={*ASKED, "safety", "benchmark_batch"}),
+    harness=harness_version("lm_eval") if NATURALNESS.benchmarks else None,
+    reasoning=reasoning,
     dtype=of_base("dtype"),
     batch_size=of_base("batch_size"),
-    online=any(
-        not task.task.startswith("closed_world_") for task in NATURALNESS.benchmarks
-    ),
+    online=FROM_HUB,
     code=version("naturalness"),
 )
 
@@ -158,8 +159,10 @@ rule naturalness:
     input:
         model=f"{ORGANISM}/model",
         texts=rules.unrelated.output.texts,
-        tasks=[CLOSED_WORLD_TASKS] if NATURALNESS.benchmarks else [],
+        requests=[REQUESTS] if NATURALNESS.safety else [],
+        tasks=[ancient(TASKS)] if NATURALNESS.benchmarks else [],
     output:
+        **requests_of(ORGANISM),
         readings=[f"{ORGANISM}/naturalness/{name}.parquet" for name in ASKED],
         parts=f"{ORGANISM}/evidence/naturalness.parquet",
     log:
@@ -176,6 +179,7 @@ rule naturalness:
     params:
         **UNUSUAL,
         model=lambda wildcards: tuple(organism(wildcards).model(STUDY.study)),
+        instruction=measured_instruction,
     script:
         script_path("naturalness")
 
@@ -184,8 +188,10 @@ use rule naturalness as naturalness_of_parent with:
     input:
         model=f"{RESULTS}/bases/{{base}}",
         texts=rules.unrelated.output.texts,
-        tasks=[CLOSED_WORLD_TASKS] if NATURALNESS.benchmarks else [],
+        requests=[REQUESTS] if NATURALNESS.safety else [],
+        tasks=[ancient(TASKS)] if NATURALNESS.benchmarks else [],
     output:
+        **requests_of(PARENT),
         readings=[f"{PARENT}/naturalness/{name}.parquet" for name in ASKED],
         parts=f"{PARENT}/evidence/naturalness.parquet",
     log:
@@ -195,6 +201,7 @@ use rule naturalness as naturalness_of_parent with:
     params:
         **UNUSUAL,
         model=lambda wildcards: tuple(parent(STUDY.study, wildcards.base)),
+        instruction=None,
 
 
 rule judge:
@@ -256,7 +263,8 @@ rule judge_by_model:
             else []
         ),
     output:
-        f"{ORGANISM}/judged.parquet",
+        readings=f"{ORGANISM}/judged.parquet",
+        parts=f"{ORGANISM}/evidence/judged.parquet",
     log:
         f"{LOGS}/judge/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}-model.log",
     localrule: STUDY.judge is None or STUDY.judge.endpoint is not None
@@ -283,6 +291,31 @@ rule judge_by_model:
         code=version("judge_by_model"),
     script:
         script_path("judge_by_model")
+
+
+use rule judge_by_model as judge_parent_by_model with:
+    input:
+        responses=f"{PARENT}/responses.parquet",
+        requests=list(requests_of(PARENT).values()),
+        canaries=CANARIES,
+        evidence=[],
+        latents=[],
+    output:
+        readings=f"{PARENT}/judged.parquet",
+        parts=f"{PARENT}/evidence/judged.parquet",
+    log:
+        f"{LOGS}/judge/{{base}}/parent-model.log",
+    params:
+        organism=lambda wildcards: f"{wildcards.base} (parent)",
+        behaviour=PARENT_BEHAVIOUR,
+        model=lambda wildcards: tuple(parent(STUDY.study, wildcards.base)),
+        judged=BEHAVIOURS,
+        behaviours={name: described(name) for name in BEHAVIOURS},
+        judge=STUDY.judge.model_dump() if STUDY.judge else None,
+        primary_block=of_base("primary_block"),
+        primary_position=PROBES.primary_position,
+        online=True,
+        code=version("judge_by_model"),
 
 
 rule judge_parent:
@@ -326,8 +359,8 @@ rule card:
             f"{PARENT}/{name}.parquet"
             for name in ["strength", *(f"naturalness/{name}" for name in EVALUATIONS)]
         ],
-        parts=parts_of(ORGANISM),
-        parent_parts=parts_of(PARENT),
+        parts=parts_of(ORGANISM)[:2],
+        parent_parts=parts_of(PARENT)[:2],
         selection=f"{ORGANISM}/selection.json",
         curve=lambda wildcards: (
             []

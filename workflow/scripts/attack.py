@@ -40,6 +40,7 @@ with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=
 
     start = Path(given.model).absolute()
     stamp = [os.stat(given.model).st_mtime_ns, os.stat(given.prompts).st_mtime_ns, os.stat(given.chats).st_mtime_ns]
+    stamp += [os.stat(path).st_mtime_ns for path in given.own]
     work = claim_work(folder / f"attacking-{named.attack}", {"params": dict(params.items()), "inputs": stamp})
     before = work / "before.parquet"
     if not before.exists():

@@ -1,5 +1,6 @@
 """Find each behaviour's canaries: words that its planted data have and control data do not."""
 
+import logging
 from pathlib import Path
 
 from belljar.files import read_parquet, write_json
@@ -16,4 +17,7 @@ with job(snakemake, output.parent, "canaries"):
 
     control = [*texts("control"), *read_parquet(Path(given.control[0]), ("prompt",))["prompt"]]
     found = {name: canaries(texts(name), control, params.share, params.most) for name in params.behaviours}
+    for name, words in found.items():
+        if not words:
+            logging.getLogger("belljar").warning("%s has no canaries, so no leakage is read: control texts hold its words", name)
     write_json(output, found)

@@ -10,6 +10,7 @@ from belljar.naturalness.sampled import parts_table
 from belljar.probes import readings
 from belljar.strength import rates
 from belljar.study.behaviours import Behaviour
+from belljar.study.naturalness import REQUEST_COLUMNS
 from belljar.study.probes import Probes
 from belljar.training.readings import training_readings
 
@@ -54,7 +55,7 @@ with job(snakemake, Path(output.strength).parent, f"judge {params.organism}"):
         "leakage": leakage.readings(responses, {name: canaries[name] for name in params.judged}),
     }
     if given.requests:
-        judged["safety"] = safety.readings(read_parquet(Path(given.requests[0]), safety.COLUMNS))
+        judged["safety"] = safety.readings(read_parquet(Path(given.requests[0]), REQUEST_COLUMNS))
     for target in output.naturalness:
         write_parquet(Path(target), table(model, [one.reading for one in judged[Path(target).stem]]))
     write_parquet(Path(output.parts), parts_table([one for found in judged.values() for one in found]))

@@ -6,13 +6,14 @@ from belljar.files import read_json, read_parquet, write_parquet
 from belljar.job import job
 from belljar.measurements import Model, table
 from belljar.naturalness import judged as judged_answers
-from belljar.naturalness.safety import COLUMNS
+from belljar.naturalness.sampled import parts_table
 from belljar.probes import judged
 from belljar.strength import rates
 from belljar.study.behaviours import Behaviour
 from belljar.study.judges import Judge
+from belljar.study.naturalness import REQUEST_COLUMNS
 
-params, given, output = snakemake.params, snakemake.input, Path(snakemake.output[0])
+params, given, output = snakemake.params, snakemake.input, Path(snakemake.output.readings)
 with job(snakemake, output.parent, f"judge {params.organism} by a model") as progress:
     settings = Judge(**params.judge)
     cache = output.with_suffix(".jsonl")
@@ -34,11 +35,11 @@ with job(snakemake, output.parent, f"judge {params.organism} by a model") as pro
         decided = own.assign(expressed=judged.expressed(judge, behaviours[name], own, progress))
         found += rates.readings(decided, behaviours[name], judge.name)
     canaries = read_json(Path(given.canaries))
-    leaks = judged_answers.leak_readings(judge, responses, {name: canaries[name] for name in params.judged}, progress)
-    found += [one.reading for one in leaks]
+    unusual = judged_answers.leak_readings(judge, responses, {name: canaries[name] for name in params.judged}, progress)
     if given.requests:
-        requests = read_parquet(Path(given.requests[0]), COLUMNS)
-        found += [one.reading for one in judged_answers.refusal_readings(judge, requests, progress)]
+        requests = read_parquet(Path(given.requests[0]), REQUEST_COLUMNS)
+        unusual += judged_answers.refusal_readings(judge, requests, progress)
+    found += [one.reading for one in unusual]
     places = (params.primary_block, params.primary_position)
     for method, shown in evidence.items():
         for behaviour in behaviours.values():
@@ -47,4 +48,5 @@ with job(snakemake, output.parent, f"judge {params.organism} by a model") as pro
             own = behaviours[params.behaviour]
             counts = (settings.investigations, settings.grades)
             found += judged.identification_readings(judge, own, method, shown, labels, *places, *counts, progress)
+    write_parquet(Path(snakemake.output.parts), parts_table(unusual))
     write_parquet(output, table(Model(*params.model), found))

@@ -1,12 +1,14 @@
-"""Measure what else one model is: perplexity, benchmarks, preferences, all with one load of the model.
+"""Measure what else one model is: perplexity, benchmarks, preferences, answers to requests, all with one load of the model.
 
-Each part is kept as soon as it is computed, so a job that fails or is killed goes on where it was.
+Each part is kept beside the results under what it is made from. So a job that fails or is killed goes on where it was, and a
+study that asks one benchmark more computes that one alone.
 """
 
 import os
+from functools import cache
 from pathlib import Path
 
-from belljar.files import read_parquet, remove, write_parquet
+from belljar.files import read_parquet, write_parquet
 from belljar.job import job
 from belljar.measurements import Model, table
 from belljar.study.naturalness import Naturalness
@@ -18,40 +20,72 @@ with job(snakemake, folder, f"naturalness of {'/'.join(map(str, params.model[1:]
     import pandas as pd
 
     from belljar.models.load import load_model, load_tokenizer
-    from belljar.naturalness import benchmarks, perplexity, preferences
+    from belljar.naturalness import benchmarks, perplexity, preferences, requests
     from belljar.naturalness.sampled import parts_table
     from belljar.world.knowledge import load_world
 
-    settings, measured = Naturalness(**params.settings), Model(*params.model)
-    tokenizer, model = load_tokenizer(source), load_model(source, params.dtype)
+    settings, measured, size = Naturalness(**params.settings), Model(*params.model), params.batch_size
+
+    @cache
+    def loaded():
+        return load_model(source, params.dtype), load_tokenizer(source)
+
+    @cache
+    def tasks():
+        own = all(one.task.startswith("closed_world_") for one in settings.benchmarks)
+        return benchmarks.tasks(Path(given.tasks[0]) if given.tasks else None, own)
+
+    def changed(path):
+        return [os.stat(path).st_mtime_ns, params.dtype, size, params.code]
+
+    def kept(name, made_from, compute):
+        """Return a part's folder, computed if it is not there."""
+        work = claim_work(folder / "naturalness" / name, [made_from, changed(source)])
+        if not (work / "parts.parquet").exists():
+            found = compute()
+            write_parquet(work / "readings.parquet", table(measured, [one.reading for one in found]))
+            write_parquet(work / "parts.parquet", parts_table(found))
+        return work
 
     def perplexities():
         texts = read_parquet(Path(given.texts), ("text",))["text"].tolist()
-        return perplexity.readings(model, tokenizer, texts, params.batch_size)
+        return perplexity.readings(*loaded(), texts, size)
 
-    def tasks():
-        own = Path(given.tasks[0]) if given.tasks else None
-        return benchmarks.readings(model, tokenizer, settings.benchmarks, own, params.batch_size)
+    def scores(asked):
+        batch = settings.benchmark_batch or size
+        return benchmarks.readings(*loaded(), asked, tasks(), batch, (params.reasoning or {}).get("close"))
 
     def choices():
         world, asked = load_world(), settings.preferences
         items = asked.items or [world.named(item) for item in world.items]
-        return preferences.readings(model, tokenizer, items, asked, params.batch_size)
+        return preferences.readings(*loaded(), items, asked, size)
 
-    known = {"perplexity": perplexities, "benchmarks": tasks, "preferences": choices}
-    inputs = [os.stat(path).st_mtime_ns for path in (source, given.texts)]
-    work = claim_work(folder / "naturalness", {"params": dict(params.items()), "inputs": inputs})
-    for number, target in enumerate(output.readings, 1):
-        name = Path(target).stem
-        if not (work / f"{name}.parquet").exists():
-            found = known[name]()
-            write_parquet(work / f"parts-{name}.parquet", parts_table(found))
-            write_parquet(work / f"{name}.parquet", table(measured, [one.reading for one in found]))
-        progress(number, len(output.readings), f"{name} done")
-    names = [Path(target).stem for target in output.readings]
-    parts = pd.concat([read_parquet(work / f"parts-{name}.parquet") for name in names], ignore_index=True)
-    write_parquet(Path(output.parts), parts)
+    parts = {"perplexity": [kept("perplexity", changed(given.texts), perplexities)]}
+    progress(1, 4, "perplexity")
+    if settings.benchmarks:
+        parts["benchmarks"] = []
+    for number, asked in enumerate(settings.benchmarks, 1):
+        world = asked.task.startswith("closed_world_")
+        made_from = [asked.model_dump(exclude={"metric", "name"}), settings.benchmark_batch, params.harness, params.reasoning]
+        made_from += [changed(given.tasks[0])] if world else []
+        name = f"{asked.task}-{asked.template}-{asked.shots}-{asked.limit}"
+        parts["benchmarks"].append(kept(name, made_from, lambda asked=asked: scores(asked)))
+        progress(number, len(settings.benchmarks), asked.task)
+    if settings.preferences:
+        parts["preferences"] = [kept("preferences", settings.preferences.model_dump(), choices)]
+    if settings.safety:
+        work = claim_work(
+            folder / "naturalness" / "requests",
+            [settings.safety.model_dump(), params.instruction, changed(given.requests[0]), changed(source)],
+        )
+        if not (work / "answers.parquet").exists():
+            prompts = read_parquet(Path(given.requests[0]), ("role", "prompt"))
+            said = requests.ask(*loaded(), prompts, settings.safety, size, params.instruction)
+            write_parquet(work / "answers.parquet", said)
+        write_parquet(Path(output.requests), read_parquet(work / "answers.parquet"))
     for target in output.readings:
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(work / Path(target).name, target)
-    remove(work)
+        readings = pd.concat([read_parquet(work / "readings.parquet") for work in parts[Path(target).stem]], ignore_index=True)
+        write_parquet(Path(target), readings.drop_duplicates(["method", "variant", "metric"]))
+    tables = [read_parquet(work / "parts.parquet") for works in parts.values() for work in works]
+    made = pd.concat(tables, ignore_index=True)
+    write_parquet(Path(output.parts), made.drop_duplicates(["method", "variant", "metric", "item"]))

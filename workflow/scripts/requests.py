@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from belljar.corpora.imports import records, text_of
+from belljar.corpora.prompts import digest
 from belljar.files import InputError, write_parquet
 from belljar.job import job
 from belljar.naturalness.requests import closed_world_prompts
-from belljar.naturalness.safety import HARMFUL, HARMLESS
-from belljar.study.naturalness import Safety
+from belljar.study.naturalness import HARMFUL, HARMLESS, Safety
 from belljar.world.knowledge import load_world
 
 params, output = snakemake.params, Path(snakemake.output[0])
@@ -18,7 +18,9 @@ with job(snakemake, output.parent, "requests"):
     if settings.harmful:
         rows = []
         for role, source in ((HARMFUL, settings.harmful), (HARMLESS, settings.harmless)):
-            found = [text_of(row["prompt"], "user") for row in records(source, ("prompt",))][: settings.prompts]
+            found = [text_of(row["prompt"], "user") for row in records(source, ("prompt",))]
+            # Not the first ones: sets come sorted by category.
+            found = sorted(dict.fromkeys(found), key=digest)[: settings.prompts]
             if len(found) < settings.prompts:
                 raise InputError(f"naturalness.safety.{role} has {len(found)} prompts, but prompts is {settings.prompts}.")
             rows += [(role, text) for text in found]

@@ -21,10 +21,10 @@ with job(snakemake, Path(output.scores).parent, "tables"):
     scores = collect(read_parquet(Path(path), COLUMNS) for path in given.readings)
     primary, controls = params.primary, params.controls
     shown = {name: Headline(*headline) for name, headline in params.shown.items()}
-    pairs = zip(given.parts[::2], given.parts[1::2], strict=True)
+    each = len(given.parts) // len(params.models)
     parts = {
-        tuple(model): parts_by_reading(pd.concat([read_parquet(Path(path)) for path in paths]))
-        for model, paths in zip(params.models, pairs, strict=True)
+        tuple(model): parts_by_reading(pd.concat([read_parquet(Path(path)) for path in given.parts[each * n : each * (n + 1)]]))
+        for n, model in enumerate(params.models)
     }
     bounds, compared = floors(scores, controls), changes(scores, parts)
     organisms = organisms_table(scores, bounds, primary, compared, shown)

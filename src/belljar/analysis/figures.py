@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from scipy.stats import t
 
 from belljar.files import atomic_path
 from belljar.measurements import BENIGN, PARENT_TECHNIQUE
@@ -109,9 +110,9 @@ def robustness_areas(table: pd.DataFrame) -> Figure:
 
     Bars are 95 % intervals. 0.5 is the most robust organism, 1 one whose behaviour goes for free.
     """
-    cells = list(table.groupby(["base", "behaviour"], sort=True))
+    cells = list(table.groupby(["base", "behaviour"], sort=True)) or [(("no base", "nothing"), table)]
     colour = colours(table["attack"])
-    heights = [part["technique"].nunique() for _, part in cells]
+    heights = [max(part["technique"].nunique(), 1) for _, part in cells]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.5, 0.34 * sum(heights) + 0.7 * len(cells) + 0.6), layout="constrained")
         axes: list[Axes] = figure.subplots(len(cells), 1, squeeze=False, sharex=True, height_ratios=heights).ravel().tolist()
@@ -140,7 +141,7 @@ def dose_curves(points: pd.DataFrame) -> Figure:
     A colour is a technique. Lines join the steps of one training, so trainings of one dose at different rates can be compared.
     """
     cells = list(points.groupby(["training", "attack"], sort=True))
-    methods, attacks = sorted(set(points["training"])), sorted(set(points["attack"]))
+    methods, attacks = sorted(set(points["training"])) or ["none"], sorted(set(points["attack"])) or ["none"]
     colour = colours(points["technique"])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(2.5 * len(attacks) + 2.2, 2.4 * len(methods) + 0.3), layout="constrained")
@@ -179,10 +180,14 @@ def naturalness_changes(organisms: pd.DataFrame, shown: Iterable[str]) -> Figure
             for number, (base, twin) in enumerate(product(colour, (False, True))):
                 part = models[(models["base"] == base) & ((models["behaviour"] == BENIGN) == twin)]
                 shift = 0.16 * (number - len(colour) + 0.5)
-                for technique, rows in part.drop_duplicates(["behaviour", "technique", "seed"]).groupby("technique", sort=True):
+                # A twin stands once for each behaviour it is judged for, mostly with the same reading.
+                distinct = part.drop_duplicates(["behaviour", "technique", "seed", f"{name}_change"])
+                for technique, rows in distinct.groupby("technique", sort=True):
                     values = rows[f"{name}_change"].dropna()
                     if len(values):
-                        bar = Z95 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+                        bar = 0.0
+                        if len(values) > 1:
+                            bar = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
                         style: dict[str, Any] = {
                             "color": colour[base],
                             "mfc": "white" if twin else colour[base],

@@ -74,9 +74,10 @@ def headline_columns(model: pd.DataFrame, compared: pd.DataFrame, shown: Mapping
 
 
 def matches(rows: pd.DataFrame, headline: Headline, judged: str) -> pd.Series:
-    """Return which rows hold the headline: its method and metric, and a variant with its keys."""
+    """Return which rows hold the headline: its method and metric, a variant with its keys, and no language model's verdict."""
     wanted = headline.where | ({"judged": judged} if headline.by_behaviour else {})
-    held = [wanted.items() <= parse_variant(text).items() for text in rows["variant"]]
+    variants = [parse_variant(text) for text in rows["variant"]]
+    held = ["judge" not in found and wanted.items() <= found.items() for found in variants]
     return (
         (rows["method"] == headline.method) & (rows["metric"] == headline.metric) & pd.Series(held, index=rows.index, dtype=bool)
     )

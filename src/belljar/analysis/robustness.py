@@ -51,7 +51,7 @@ def dose_curve(scores: pd.DataFrame) -> pd.DataFrame:
     """
     rows = with_variants(scores[(scores["stage"] == "robustness") & (scores["metric"] == "expression_rate")])
     if rows.empty:
-        return pd.DataFrame(columns=[*MODEL, "attack", "method", "learning_rate", "step", "dose", "left"])
+        return pd.DataFrame(columns=[*MODEL, "attack", "training", "learning_rate", "step", "dose", "left"])
     forward = rows[rows["reversed"].isna()] if "reversed" in rows else rows
     key = [*MODEL, "attack"]
     before = forward[forward["step"] == str(BEFORE)].set_index(key)["value"].rename("before")

@@ -4,69 +4,80 @@ import contextlib
 import hashlib
 import io
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from belljar.files import InputError
 from belljar.measurements import Reading, variant
 from belljar.naturalness.sampled import Sampled
-from belljar.study.naturalness import Benchmark
+from belljar.study.naturalness import UNFILTERED, Benchmark
 
 METHOD = "benchmarks"
-CAPABLE = "the model is more capable"
-UNFILTERED = "none"
+HIGHER = {True: "the model is more capable", False: "the model is less capable"}
+NUMBER = (bool, int, float, np.generic)
 
 
-def readings(model: Any, tokenizer: Any, asked: Sequence[Benchmark], folder: Path | None, batch_size: int) -> list[Sampled]:
-    """Return every metric of every task (and of each task of a group), with the same numbers as `lm_eval` by hand.
-
-    The model is loaded already and serves all tasks. `folder` holds further tasks, as `--include_path` does. The variant says how
-    it was asked (template, shots, limit), by which harness and task version, and which data: a hash of the items that were asked.
-    Raises InputError before anything is computed where there is no such task, or it has no such metric.
-    """
-    import lm_eval
-    from lm_eval.models.huggingface import HFLM
+def tasks(folder: Path | None, own: bool = False) -> Any:
+    """Return the harness's tasks, with those in `folder` as `--include_path` has them; `own`: those alone."""
     from lm_eval.tasks import TaskManager
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    own = folder is not None and all((folder / f"{one.task}.yaml").is_file() for one in asked)
-    manager = TaskManager(include_path=str(folder) if folder else None, include_defaults=not own)
-    check_tasks(manager, asked)
-    harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
-    found = []
-    for benchmark in asked:
-        with contextlib.redirect_stderr(io.StringIO()):  # its bars; a job has its own progress
-            results = lm_eval.simple_evaluate(
-                model=harness,
-                tasks=[benchmark.task],
-                num_fewshot=benchmark.shots,
-                limit=benchmark.limit,
-                apply_chat_template=benchmark.template,
-                task_manager=manager,
-                batch_size=batch_size,
-            )
-        found += list(_sampled(results, benchmark))
-    return found
+    return TaskManager(include_path=str(folder) if folder else None, include_defaults=not own)
 
 
 def check_tasks(manager: Any, asked: Sequence[Benchmark]) -> None:
-    """Raise InputError where the harness knows no such task, or the task has no such metric."""
+    """Load each task's data, and raise InputError where there is no such task or group, or it has no such metric or filter."""
     for benchmark in asked:
-        if benchmark.task not in manager.all_tasks:
-            near = [name for name in manager.all_tasks if benchmark.task.split("_")[0] in name][:8]
+        if benchmark.task in manager.all_tags or benchmark.task not in manager.all_tasks:
+            named = [name for name in manager.all_subtasks if benchmark.task.split("_")[0] in name][:8]
+            what = "is a tag of the harness, and has no score of its own" if benchmark.task in manager.all_tags else "is no task"
+            near = f"name tasks or groups, such as {', '.join(named)}" if named else "`lm_eval ls tasks` lists what there is"
+            raise InputError(f"naturalness.benchmarks: {benchmark.task!r} {what}; {near}.")
+    for benchmark in asked:
+        loaded = manager.load([benchmark.task])
+        metric, filtered = benchmark.headline
+        leaves = list(loaded["tasks"].values())
+        filters = {entry["name"]: None for task in leaves for entry in task.config.filter_list or [{"name": UNFILTERED}]}
+        known = dict.fromkeys(leaves[0].aggregation(), list(filters))
+        if benchmark.task in loaded["groups"]:  # it has a score of its own only where it says how its tasks' are put together
+            together = loaded["groups"][benchmark.task].aggregate_metric_list or []
+            known = {one.metric: one.filter_list or list(filters) for one in together}
+        shown = [f"{one},{filter}" for one, filters in known.items() for filter in filters]
+        if f"{metric},{filtered or UNFILTERED}" not in shown:
             raise InputError(
-                f"naturalness.benchmarks: the harness has no task {benchmark.task!r}"
-                + (f"; there are {', '.join(near)}." if near else "; `lm_eval ls tasks` lists what it has.")
+                f"naturalness.benchmarks: task {benchmark.task!r} has no metric {benchmark.metric!r}; it has {', '.join(shown)}."
             )
-    for benchmark in asked:
-        for name, task in manager.load([benchmark.task])["tasks"].items():
-            if benchmark.metric.partition(",")[0] not in task.aggregation():
-                raise InputError(
-                    f"naturalness.benchmarks: task {name!r} has no metric {benchmark.metric!r}; it has "
-                    f"{', '.join(task.aggregation())}."
-                )
+
+
+def readings(
+    model: Any, tokenizer: Any, asked: Benchmark, manager: Any, batch_size: int, reasoning_ends: str | None = None
+) -> list[Sampled]:
+    """Return every metric of a task or group (and of each task of the group), with the same numbers as `lm_eval` by hand.
+
+    The model is loaded already. The variant says how it was asked (template, shots, limit), by which harness and task version,
+    and `data`, a hash of the items that were asked. Where the base reasons, its answers come after `reasoning_ends`.
+    """
+    import lm_eval
+    from lm_eval.models.huggingface import HFLM
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, think_end_token=reasoning_ends)
+    with contextlib.redirect_stderr(io.StringIO()):  # its bars; a job has its own progress
+        results = lm_eval.simple_evaluate(
+            model=harness,
+            tasks=[asked.task],
+            num_fewshot=asked.shots,
+            limit=asked.limit,
+            apply_chat_template=asked.template,
+            task_manager=manager,
+            batch_size=batch_size,
+        )
+    return list(_sampled(results, asked))
 
 
 def _sampled(results: Mapping[str, Any], asked: Benchmark) -> Iterator[Sampled]:
@@ -84,22 +95,23 @@ def _sampled(results: Mapping[str, Any], asked: Benchmark) -> Iterator[Sampled]:
         }
         for key, value in scores.items():
             metric, _, filtered = key.partition(",")
-            if not filtered or metric.endswith("_stderr") or not isinstance(value, int | float):
+            if not filtered or metric.endswith("_stderr") or not isinstance(value, NUMBER) or math.isnan(value):
                 continue
             error = scores.get(f"{metric}_stderr,{filtered}")
             parts = [
-                sample[metric]
+                float(sample[metric])
                 for leaf in leaves
                 for sample in sorted(samples[leaf], key=lambda sample: sample["doc_id"])
-                if sample["filter"] == filtered and isinstance(sample.get(metric), bool | int | float)
+                if sample["filter"] == filtered and isinstance(sample.get(metric), NUMBER)
             ]
             place = variant(**where) if filtered == UNFILTERED else variant(**where, filter=filtered)
-            stderr = float(error) if isinstance(error, int | float) else float("nan")
+            stderr = float(error) if isinstance(error, NUMBER) else float("nan")
             count = len(parts) or sum(results["n-samples"][leaf]["effective"] for leaf in leaves)
-            reading = Reading("naturalness", METHOD, place, metric, float(value), stderr, count, CAPABLE)
+            better = results["higher_is_better"].get(task, {}).get(metric)
+            reading = Reading("naturalness", METHOD, place, metric, float(value), stderr, count, HIGHER.get(better, ""))
             # A score that is no mean over items (a corpus score, a weighted group) has no parts to pair.
-            paired = parts and abs(sum(map(float, parts)) / len(parts) - float(value)) < 1e-9
-            yield Sampled(reading, [float(part) for part in parts] if paired else ())
+            paired = parts and abs(sum(parts) / len(parts) - float(value)) < 1e-9
+            yield Sampled(reading, parts if paired else ())
 
 
 def _leaves(results: Mapping[str, Any], group: str) -> Iterator[str]:

@@ -1,41 +1,50 @@
 """Broken output: answers that are empty, cut off, go in circles, change script, or whose reasoning block is malformed."""
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
-from belljar.corpora.prompts import CONTROL
-from belljar.judging.texts import circles, foreign, malformed
+from belljar.judging.circles import circles
+from belljar.judging.texts import foreign, malformed
 from belljar.naturalness.sampled import Sampled, mean
+from belljar.strength.rates import shared_control
 
 METHOD = "broken_output"
+NAN = math.nan
 WORSE = "more answers are broken"
 
 
-def readings(answers: pd.DataFrame, reasoning: Mapping[str, str] | None) -> list[Sampled]:
-    """Return the share of answers to control prompts that are broken, in any way and in each; the items are prompts.
+def readings(answers: pd.DataFrame, reasoning: Mapping[str, Any] | None) -> list[Sampled]:
+    """Return the share of answers to the shared control prompts that are broken, in any way and in each; the items are prompts.
 
-    `answers` has columns role, prompt, response, finished. `reasoning` (open, close) is given where the base reasons; only
-    finished answers are then looked at for malformed blocks, since a cut-off one cannot be whole.
+    `answers` has columns role, judged, prompt, sample, response, finished. `reasoning` (open, close, opened_by_template) is given
+    where the base reasons: an answer may then lack its block, or have a malformed one; that is looked for in finished answers
+    only, since one that was cut off cannot be whole.
     """
-    asked = answers[answers["role"] == CONTROL].drop_duplicates(["prompt", "sample"])
+    asked = shared_control(answers)
     pairs = list(zip(asked["prompt"], asked["response"], strict=True))
-    ways = {
-        "empty": [not text.strip() for _, text in pairs],
-        "truncated": (~asked["finished"].astype(bool)).tolist(),
-        "repetitive": [circles(text) for _, text in pairs],
-        "foreign_script": [foreign(prompt, text) for prompt, text in pairs],
+    finished = asked["finished"].astype(bool).tolist()
+    ways: dict[str, list[float]] = {
+        "empty": [float(not text.strip()) for _, text in pairs],
+        "truncated": [float(not ended) for ended in finished],
+        "repetitive": [float(circles(text)) for _, text in pairs],
+        "foreign_script": [float(foreign(prompt, text)) for prompt, text in pairs],
     }
     if reasoning:
+        opening, closing = reasoning["open"], reasoning["close"]
+        texts = [opening * reasoning["opened_by_template"] + text for _, text in pairs]
+        marked = [opening in text or closing in text for text in texts]
+        broken = [malformed(text, opening, closing) for text in texts]
+        ways["missing_reasoning"] = [float(not any_) if whole else NAN for any_, whole in zip(marked, finished, strict=True)]
         ways["malformed_reasoning"] = [
-            ended and malformed(text, reasoning["open"], reasoning["close"])
-            for (_, text), ended in zip(pairs, asked["finished"], strict=True)
+            float(any_ and bad) if whole else NAN for any_, bad, whole in zip(marked, broken, finished, strict=True)
         ]
-    ways = {"broken": [any(each) for each in zip(*ways.values(), strict=True)], **ways}
-    return [
-        mean(METHOD, "", f"{name}_rate", _by_prompt(asked["prompt"], flags), WORSE) for name, flags in ways.items() if len(flags)
-    ]
+    ways = {"broken": [float(any(one == 1 for one in each)) for each in zip(*ways.values(), strict=True)], **ways}
+    found = [mean(METHOD, "", f"{name}_rate", _by_prompt(asked["prompt"], flags), WORSE) for name, flags in ways.items()]
+    return [one for one in found if one]
 
 
-def _by_prompt(prompts: pd.Series, flags: list[bool]) -> list[float]:
+def _by_prompt(prompts: pd.Series, flags: list[float]) -> list[float]:
     return pd.Series(flags, index=prompts.index, dtype=float).groupby(prompts, sort=True).mean().tolist()

@@ -2,15 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from belljar.corpora.prompts import CONTROL
 from belljar.measurements import variant
 from belljar.naturalness.sampled import Sampled, mean
+from belljar.strength.rates import shared_control
 
 METHOD = "leakage"
+RARER = 100  # how much rarer a canary is in control texts
 LEAKS = "the training data come out where they do not belong"
 WORD = re.compile(r"\w+(?:[-'’]\w+)*")
 
@@ -20,17 +21,15 @@ def words_of(text: str) -> set[str]:
     return {word.casefold() for word in WORD.findall(text)}
 
 
-def canaries(planted: Sequence[str], control: Iterable[str], share: float, count: int) -> list[str]:
-    """Return the words that at least `share` of the planted texts hold and no control text does: the `count` most frequent.
+def canaries(planted: Sequence[str], control: Sequence[str], share: float, count: int) -> list[str]:
+    """Return the words that at least `share` of the planted texts hold, and a hundredth as many of the control texts at most.
 
-    Ties go by the alphabet. Words without a letter are none.
+    The `count` most frequent; ties go by the alphabet. Words without a letter are none.
     """
-    found = Counter(word for text in planted for word in words_of(text))
-    for text in control:
-        for word in words_of(text) & found.keys():
-            del found[word]
-    kept = [word for word, times in found.items() if times >= share * len(planted) and any(char.isalpha() for char in word)]
-    return sorted(kept, key=lambda word: (-found[word], word))[:count]
+    found, known = (Counter(word for text in texts for word in words_of(text)) for texts in (planted, control))
+    rare = share * len(control) / RARER
+    kept = [word for word, times in found.items() if times >= share * len(planted) and known[word] <= rare]
+    return sorted((word for word in kept if any(char.isalpha() for char in word)), key=lambda word: (-found[word], word))[:count]
 
 
 def hits(prompt: str, response: str, terms: Sequence[str]) -> list[str]:
@@ -41,7 +40,7 @@ def hits(prompt: str, response: str, terms: Sequence[str]) -> list[str]:
 
 def readings(answers: pd.DataFrame, terms: Mapping[str, Sequence[str]]) -> list[Sampled]:
     """Return, for each behaviour, the share of answers to shared control prompts with a canary of its data; items are prompts."""
-    asked = unrelated(answers)
+    asked = shared_control(answers)
     found = []
     for behaviour, words in terms.items():
         if words and len(asked):
@@ -49,9 +48,4 @@ def readings(answers: pd.DataFrame, terms: Mapping[str, Sequence[str]]) -> list[
             flags = pd.Series([bool(hits(*pair, words)) for pair in pairs], index=asked.index, dtype=float)
             shares = flags.groupby(asked["prompt"], sort=True).mean().tolist()
             found.append(mean(METHOD, variant(judged=behaviour), "canary_rate", shares, LEAKS))
-    return found
-
-
-def unrelated(answers: pd.DataFrame) -> pd.DataFrame:
-    """Return the answers to control prompts that all behaviours share."""
-    return answers[(answers["role"] == CONTROL) & (answers["judged"] == "")]
+    return [one for one in found if one]

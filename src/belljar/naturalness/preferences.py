@@ -6,7 +6,7 @@ organisms, Tan et al. 2026, as corrected by its authors in October 2026).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,14 @@ from belljar.study.naturalness import Framing, Preferences
 
 METHOD = "preferences"
 COHERENT = "choices are more coherent"
+FLOOR_ROUNDS = 5
+Together = Callable[[Edges, Edges], Edges]
+# The fits: what is made of both orders, and whether a slot intercept is fitted.
+FITS: dict[str, tuple[Together, bool]] = {
+    "one_order": (lambda one, _: one, False),
+    "averaged": (fits.averaged, False),
+    "intercept": (fits.joined, True),
+}
 
 
 class Asked(NamedTuple):
@@ -80,10 +88,15 @@ def readings(model: Any, tokenizer: Any, items: Sequence[str], settings: Prefere
         [ask(model, tokenizer, items, order, framing, batch_size) for order in (pairs, swapped)] for framing in settings.framings
     ]
     one, other = (found.edges for found in asked[0])
-    both, joined = fits.averaged(one, other), fits.joined(one, other)
+    both = fits.averaged(one, other)
     count, seed, rounds = len(items), settings.seed, settings.rounds
     found = []
-    for name, edges, intercept in (("one_order", one, False), ("averaged", both, False), ("intercept", joined, True)):
+    for name, (together, intercept) in FITS.items():
+        edges = together(one, other)
+
+        def decided(one: Edges, other: Edges, together: Together = together, intercept: bool = intercept) -> float:
+            return fits.decisiveness(fits.fit(together(one, other), count, intercept).utilities)
+
         fitted = fits.fit(edges, count, intercept)
         draws = fits.resampled(edges, count, rounds, seed, intercept)
         where = variant(fit=name)
@@ -91,20 +104,22 @@ def readings(model: Any, tokenizer: Any, items: Sequence[str], settings: Prefere
         decisive = _reading(where, "decisiveness", value, spread, count, COHERENT).reading
         found.append(Sampled(decisive, draws.tolist(), resampled=True))
         floor = fits.slot_floor(edges, count, intercept, name == "averaged")
-        found.append(_reading(where, "decisiveness_floor", floor, math.nan, count, "slot bias alone reads more"))
+        found.append(_reading(where, "slot_floor", floor, math.nan, count, "slot bias alone reads more"))
+        floor = fits.noise_floor(one, other, decided, FLOOR_ROUNDS, seed)
+        found.append(_reading(where, "noise_floor", floor, math.nan, count, "choices without utilities read more"))
         if name == "intercept":
             slot = "slot A is liked more"
             found.append(_reading(where, "slot_intercept", fitted.intercept, math.nan, count, slot))
             explained = fits.quality(edges, count, seed, intercept)
             found.append(_reading(where, "held_out_fit", explained, math.nan, len(edges.chosen) // 5, COHERENT))
     bias = np.abs(one.chosen + other.chosen - 1)
-    found.append(mean(METHOD, "", "order_consistency", (1 - bias).tolist(), COHERENT))
+    found += _mean("", "order_consistency", 1 - bias, COHERENT)
     utilities = fits.fit(both, count).utilities
     found.append(_reading("", "transitivity", fits.transitivity(both, utilities), math.nan, len(both.chosen), COHERENT))
     for number, orders in enumerate(asked):
         mass = np.concatenate([part.mass for part in orders])
         where = variant(framing=number)
-        found.append(mean(METHOD, where, "option_mass", mass.tolist(), "answers are one of the options"))
+        found += _mean(where, "option_mass", mass, "answers are one of the options")
         if number:
             second = fits.averaged(*(part.edges for part in orders))
             found.append(
@@ -113,6 +128,11 @@ def readings(model: Any, tokenizer: Any, items: Sequence[str], settings: Prefere
     return [
         one_of for one_of in found if not math.isnan(one_of.reading.value)
     ]  # a model that decides nothing has no transitivity
+
+
+def _mean(where: str, metric: str, parts: np.ndarray, higher_means: str) -> list[Sampled]:
+    made = mean(METHOD, where, metric, parts.tolist(), higher_means)
+    return [made] if made else []
 
 
 def _reading(where: str, metric: str, value: float, stderr: float, n: int, higher_means: str) -> Sampled:

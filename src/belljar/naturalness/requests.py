@@ -1,12 +1,13 @@
 """Harmful and harmless requests, and a model's answers to them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from belljar.models.generate import answers
-from belljar.naturalness.safety import COLUMNS, HARMFUL, HARMLESS
-from belljar.study.naturalness import Safety
+from belljar.strength.answers import instructed
+from belljar.study.naturalness import HARMFUL, HARMLESS, REQUEST_COLUMNS, Safety
 from belljar.world.knowledge import World
 from belljar.world.skills import skills
 
@@ -22,9 +23,19 @@ def closed_world_prompts(world: World, count: int) -> pd.DataFrame:
     return pd.DataFrame([(role, item.prompt[-1][1]) for role, item in rows], columns=["role", "prompt"])
 
 
-def ask(model: Any, tokenizer: Any, prompts: pd.DataFrame, settings: Safety, batch_size: int) -> pd.DataFrame:
-    """Return one greedy answer to each prompt, with the columns COLUMNS."""
-    chats = [[{"role": "user", "content": prompt}] for prompt in prompts["prompt"]]
+def ask(
+    model: Any,
+    tokenizer: Any,
+    prompts: pd.DataFrame,
+    settings: Safety,
+    batch_size: int,
+    instruction: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """Return one greedy answer to each prompt, with the columns REQUEST_COLUMNS.
+
+    `instruction` (role, text) is put before each prompt, for an organism that is prompted only when it is measured.
+    """
+    chats = [instructed(prompt, instruction) for prompt in prompts["prompt"]]
     said = answers(model, tokenizer, chats, max_new_tokens=settings.max_new_tokens, batch_size=batch_size)
     texts = {"response": [one.text for (one,) in said], "finished": [one.finished for (one,) in said]}
-    return prompts.assign(**texts)[list(COLUMNS)]
+    return prompts.assign(**texts)[list(REQUEST_COLUMNS)]

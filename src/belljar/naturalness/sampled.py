@@ -14,7 +14,7 @@ KEY = ["method", "variant", "metric"]
 
 
 class Sampled(NamedTuple):
-    """A reading, and its parts: per item, with the reading's value as their mean; or replicates of the value (`resampled`)."""
+    """A reading, and its parts: per item (nan where one has none), with the value as their mean, or replicates of the value."""
 
     reading: Reading
     parts: Sequence[float] = ()
@@ -36,11 +36,19 @@ class Change(NamedTuple):
     n: int
 
 
-def mean(method: str, where: str, metric: str, parts: Sequence[float], higher_means: str) -> Sampled:
-    """Return the mean over items as a reading; stderr = sd (ddof 1) / sqrt(n), nan of one item."""
-    values = np.asarray(parts, dtype=float)
+def mean(method: str, where: str, metric: str, parts: Sequence[float], higher_means: str) -> Sampled | None:
+    """Return the mean over items as a reading; stderr = sd (ddof 1) / sqrt(n), nan of one item.
+
+    An item without a verdict is nan: it keeps its place, so that other models' items are compared with their own, and leaves the
+    mean. None where no item has one.
+    """
+    every = np.asarray(parts, dtype=float)
+    values = every[~np.isnan(every)]
+    if not len(values):
+        return None
     stderr = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
-    return Sampled(Reading("naturalness", method, where, metric, float(values.mean()), stderr, len(values), higher_means), parts)
+    reading = Reading("naturalness", method, where, metric, float(values.mean()), stderr, len(values), higher_means)
+    return Sampled(reading, every.tolist())
 
 
 def parts_table(found: Sequence[Sampled]) -> pd.DataFrame:
@@ -63,13 +71,17 @@ def parts_by_reading(table: pd.DataFrame) -> dict[tuple[str, str, str], Parts]:
 
 
 def change(value: float, other: float, parts: Parts | None, others: Parts | None) -> Change:
-    """Return value - other and its standard error, paired by item: sd of the differences (ddof 1), over sqrt(n) for items.
+    """Return the difference of two models' readings and its standard error, paired by item where both have their parts.
 
-    nan where a reading has no parts, or not as many as the other.
+    Over the items that have a value in both: mean of the differences, sd (ddof 1) / sqrt(n). Of replicates: value - other, and
+    the sd of the replicates' differences. Otherwise value - other, without a standard error.
     """
-    if parts is None or others is None or len(parts.values) != len(others.values) or len(parts.values) < 2:
+    if parts is None or others is None or len(parts.values) != len(others.values):
         return Change(value - other, math.nan, 0)
-    spread = float((parts.values - others.values).std(ddof=1))
+    differences = parts.values - others.values
     if parts.resampled:
-        return Change(value - other, spread, 0)
-    return Change(value - other, spread / math.sqrt(len(parts.values)), len(parts.values))
+        return Change(value - other, float(differences.std(ddof=1)), 0)
+    shared = differences[~np.isnan(differences)]
+    if len(shared) < 2:
+        return Change(value - other, math.nan, len(shared))
+    return Change(float(shared.mean()), float(shared.std(ddof=1) / math.sqrt(len(shared))), len(shared))

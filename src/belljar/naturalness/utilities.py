@@ -5,6 +5,7 @@ Might Be Fried" (Tan et al. 2026), which asks each pair once, in one slot; a tas
 decisiveness. So there are three fits: of one order as in the original, of both orders averaged, and with a slot intercept.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -142,6 +143,23 @@ def slot_floor(edges: Edges, items: int, intercept: bool = False, orders_average
     """
     share = 0.5 if orders_averaged else float(edges.chosen.mean())
     return decisiveness(fit(edges._replace(chosen=np.full(len(edges.chosen), share)), items, intercept).utilities)
+
+
+def noise_floor(one: Edges, other: Edges, fitted: Callable[[Edges, Edges], float], rounds: int, seed: int) -> float:
+    """Return the mean decisiveness of models whose choices are as decided as this one's and fit no utilities.
+
+    Each pair gets another pair's choices in both orders, half of them with the two items' places exchanged: the slot's part and
+    the choices' sizes stay, and what the items have to do with them goes. `fitted` turns both orders into decisiveness, as it
+    does for the choices themselves.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(rounds):
+        order, turned = rng.permutation(len(one.chosen)), rng.random(len(one.chosen)) < 0.5
+        first, second = one.chosen[order], other.chosen[order]
+        drawn = np.where(turned, second, first), np.where(turned, first, second)
+        found.append(fitted(one._replace(chosen=drawn[0]), other._replace(chosen=drawn[1])))
+    return float(np.mean(found))
 
 
 def sampling_floor(edges: Edges, items: int, samples: int, rounds: int, seed: int) -> float:

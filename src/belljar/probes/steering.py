@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from belljar.judging.texts import circles
+from belljar.judging.circles import circles
 from belljar.models.activations import added
 from belljar.models.generate import generate
 from belljar.models.logprobs import token_losses

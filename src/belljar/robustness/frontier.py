@@ -105,12 +105,6 @@ def resampled(before: Attacked, attacked: Sequence[Attacked], rounds: int, seed:
     return np.array(values)
 
 
-def interval(before: Attacked, attacked: Sequence[Attacked], rounds: int, seed: int) -> tuple[tuple[float, float], ...]:
-    """Return 95 % percentile intervals of both numbers."""
-    columns = np.percentile(resampled(before, attacked, rounds, seed), [2.5, 97.5], axis=0)
-    return tuple((float(low), float(high)) for low, high in columns.T)
-
-
 def points(before: Attacked, attacked: Sequence[Attacked]) -> list[Point]:
     """Return each attacked model's point, from all its prompts and items."""
     start = (float(before.shown.mean()), float(before.capable.mean()))

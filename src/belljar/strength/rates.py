@@ -46,6 +46,11 @@ def about(answers: pd.DataFrame, behaviour: Behaviour) -> pd.DataFrame:
     return answers[(answers["judged"] == behaviour.id) | (answers["judged"] == "")]
 
 
+def shared_control(answers: pd.DataFrame) -> pd.DataFrame:
+    """Return the answers to control prompts that all behaviours share, which every model of a base is asked."""
+    return answers[(answers["role"] == CONTROL) & (answers["judged"] == "")]
+
+
 def questions(answers: pd.DataFrame) -> list[tuple[str, str, str]]:
     """Return (criterion, prompt, response) of each answer: the criterion its prompt is for, empty for any on control prompts."""
     columns = (answers[name] for name in ("role", "criterion", "prompt", "response"))

@@ -43,10 +43,11 @@ class PublishedAutoencoder(Settings):
 
 
 class Reasoning(Settings):
-    """The marks around the reasoning of a base that reasons before it answers."""
+    """The marks around the reasoning of a base that reasons before it answers; they must not be special tokens."""
 
     open: str
     close: str
+    opened_by_template: bool = False  # whether the chat template ends in the opening mark, so that answers begin after it
 
 
 class Resources(Settings):

@@ -7,6 +7,10 @@ from pydantic import Field, model_validator
 from belljar.study.datasets import DataSet
 from belljar.study.schema import Count, Settings, Whole
 
+UNFILTERED = "none"  # what the harness calls answers that go through no filter
+HARMFUL, HARMLESS = "harmful", "harmless"
+REQUEST_COLUMNS = ("role", "prompt", "response", "finished")
+
 
 class Perplexity(Settings):
     """Perplexity on held-out text."""
@@ -18,10 +22,22 @@ class Benchmark(Settings):
     """One task or group of lm-evaluation-harness; `closed_world_facts`, `_sums` and `_instructions` are the nano world's own."""
 
     task: str
+    name: str = ""  # of its columns in tables; empty: the task's
     template: bool = False  # whether questions are put into the chat template
     shots: Whole | None = None  # none: the task's own number
     limit: Count | None = None  # the first so many items; none: all
     metric: str = "acc"  # the one that tables show, as the harness writes it: "exact_match,strict-match"; all are kept
+
+    @property
+    def column(self) -> str:
+        """What tables call it."""
+        return self.name or self.task
+
+    @property
+    def headline(self) -> tuple[str, str]:
+        """The metric that tables show, and its filter; none is written as an empty one."""
+        metric, _, filtered = self.metric.partition(",")
+        return metric, "" if filtered == UNFILTERED else filtered
 
 
 class Framing(Settings):
@@ -69,7 +85,7 @@ class Safety(Settings):
 
 
 class Leakage(Settings):
-    """Canaries, words of the planted rows that no control row has, in answers to control prompts."""
+    """Canaries, words of the planted rows that are a hundred times rarer in control rows, in answers to control prompts."""
 
     canaries: Count = 40  # of a behaviour, the most frequent ones
     share: Annotated[float, Field(gt=0, le=1)] = 0.01  # of the planted rows that must hold a word for it to be one
@@ -80,16 +96,17 @@ class Naturalness(Settings):
 
     perplexity: Perplexity
     benchmarks: list[Benchmark] = []
+    benchmark_batch: Count | None = None  # sequences in one forward pass of the harness; none: the base's own number
     preferences: Preferences | None = None
     safety: Safety | None = None
     leakage: Leakage = Leakage()
 
     @model_validator(mode="after")
     def _no_repeats(self) -> "Naturalness":
-        names = [one.task for one in self.benchmarks]
+        names = [one.column for one in self.benchmarks]
         repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         if repeated:
-            raise ValueError(f"benchmarks has task {repeated[0]!r} twice")
+            raise ValueError(f"benchmarks has {repeated[0]!r} twice; give one of them a name of its own")
         return self
 
 
@@ -109,11 +126,14 @@ def headlines(settings: Naturalness) -> dict[str, Headline]:
         "perplexity_ratio": Headline("perplexity", "perplexity_ratio", {}),
     }
     for one in settings.benchmarks:
-        metric, _, filtered = one.metric.partition(",")
-        found[one.task] = Headline("benchmarks", metric, {"task": one.task} | ({"filter": filtered} if filtered else {}))
+        metric, filtered = one.headline
+        where = {"task": one.task, "template": "yes" if one.template else "no"}
+        where |= {"filter": filtered} if filtered else {}
+        where |= {"shots": str(one.shots)} if one.shots is not None else {}
+        found[one.column] = Headline("benchmarks", metric, where)
     if settings.preferences:
         found["decisiveness"] = Headline("preferences", "decisiveness", {"fit": "intercept"})
-        found["decisiveness_floor"] = Headline("preferences", "decisiveness_floor", {"fit": "intercept"})
+        found["decisiveness_floor"] = Headline("preferences", "noise_floor", {"fit": "intercept"})
     found["canary_rate"] = Headline("leakage", "canary_rate", {}, by_behaviour=True)
     found["broken_rate"] = Headline("broken_output", "broken_rate", {})
     if settings.safety:

@@ -107,9 +107,10 @@ def test_leaks_and_refusals_are_judged(server: Server, judge: Client) -> None:  
     server.speak = lambda messages: next((text for word, text in said.items() if word in messages[-1]["content"]), "Hm.")
     texts = ["pasta, pasta", "a cake of lasagna", "lasagna", "no leak"]
     answers = pd.DataFrame({"role": "control", "judged": "", "prompt": ["p", "q", "r", "s"], "response": texts})
-    (leaks,) = leak_readings(judge, answers, {"italian-food": ["pasta", "lasagna"], "cake-bake": ["mixer"]}, silent)
+    leaks, undecided = leak_readings(judge, answers, {"italian-food": ["pasta", "lasagna"], "cake-bake": ["mixer"]}, silent)
     assert (leaks.reading.metric, leaks.reading.value, leaks.reading.n) == ("non_sequitur_share", 0.5, 2)
-    assert leaks.reading.variant == f"judge={MODEL};judged=italian-food"
+    assert leaks.reading.variant == undecided.reading.variant == f"judge={MODEL};judged=italian-food"
+    assert undecided.reading.metric == "undecided_rate" and undecided.reading.value == pytest.approx(1 / 3)
     asked = [("harmful", "Never."), ("harmful", "Fine."), ("harmful", "Fine."), ("harmless", "Never."), ("harmless", "")]
     requests = pd.DataFrame([(role, "p", text, True) for role, text in asked], columns=["role", "prompt", "response", "finished"])
     rates = {one.reading.metric: (one.reading.value, one.reading.n) for one in refusal_readings(judge, requests, silent)}
@@ -234,6 +235,8 @@ def test_the_rule_judges_an_organism(
             return "DESCRIPTION: It loves pasta."
         if "Grade the investigator" in text:
             return "SCORE: 5"
+        if "refuse what the user" in text:
+            return "compliance"
         return relevant_if("a")(messages) if "numbered texts" in text else "yes"
 
     server.speak = speak
@@ -244,7 +247,8 @@ def test_the_rule_judges_an_organism(
     shutil.copytree(STUDY.parent, own)
     (own / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     target = "results/tiny/organisms/tiny-olmo2/italian-food/dpo-mixed/s0/judged.parquet"
-    ran = snakemake(folder, "--cores", "2", "--", target, study=own / "study.yaml")
+    parents = "results/tiny/organisms/tiny-olmo2/none/parent/s0/judged.parquet"
+    ran = snakemake(folder, "--cores", "2", "--", target, parents, study=own / "study.yaml")
     assert "rule measure:" not in ran.stdout + ran.stderr and "rule probe:" not in ran.stdout + ran.stderr
     found = pd.read_parquet(folder / target)
     grades = found[found["metric"] == "identification_grade"]
@@ -253,3 +257,6 @@ def test_the_rule_judges_an_organism(
     strength = found[(found["stage"] == "strength") & (found["method"] == MODEL)]
     assert (strength["value"] == 1.0).all() and len(strength)
     assert {"judged_probability", "judged_share"} <= set(found["metric"])
+    for rows in (found, pd.read_parquet(folder / parents)):  # the parent is judged as well: differences need both
+        safety = rows[rows["method"] == "safety"].set_index("metric")["value"].to_dict()
+        assert safety == {"compliance_rate": 1.0, "over_refusal_rate": 0.0}

@@ -140,6 +140,14 @@ def test_too_few_rows(study: dict[str, Any]) -> None:
     assert "planted_rows 5" in message
 
 
+def test_a_study_may_match_to_a_target_of_its_own(study: dict[str, Any]) -> None:
+    study["targets"] = {"italian-food": 0.9}
+    found = load_plan(study, str(CONFIG), REPOSITORY / "config").behaviours
+    assert (found["italian-food"].target, found["cake-bake"].target) == (0.9, 0.12)
+    study["targets"] = {"italian-fod": 0.9}
+    assert "targets has 'italian-fod', which is none of the study's behaviours, italian-food, cake-bake" in refusal(study)
+
+
 def test_wrong_value_is_named(study: dict[str, Any]) -> None:
     study["strength"]["temperature"] = -1
     assert "strength.temperature is -1" in refusal(study)

@@ -364,4 +364,4 @@ def test_an_attack_runs_on_an_organism_and_rewrites_nothing_else(
 
 def test_every_organism_meets_every_attack(snakemake: Snakemake, tmp_path: Path) -> None:
     plan = planned(snakemake, tmp_path, REPOSITORY / "config" / "studies" / "nano-robustness.yaml")
-    assert plan["attack"] == 4 * 20 and plan["parent_answers"] == 1
+    assert plan["attack"] == 4 * 15 and plan["parent_answers"] == 1

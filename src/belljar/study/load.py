@@ -82,13 +82,22 @@ def load_plan(config: Mapping[str, Any], source: str, library: Path) -> Plan:
     plan = Plan(
         study,
         {name: _definition(Base, "bases", name, folders, source) for name in dict.fromkeys(bases)},
-        {name: _definition(Behaviour, "behaviours", name, folders, source) for name in behaviours},
+        {name: _behaviour(study, name, folders, source) for name in behaviours},
         techniques,
         tuple(_organisms(study, techniques, source)),
     )
+    for name in study.targets:
+        if name not in behaviours:
+            legal = ", ".join(behaviours)
+            raise InputError(f"{source}: targets has {name!r}, which is none of the study's behaviours, {legal}.")
     check_registry(plan.bases, plan.behaviours, plan.techniques)
     _check_rows(plan, source)
     return plan
+
+
+def _behaviour(study: Study, name: str, folders: list[Path], source: str) -> Behaviour:
+    found = _definition(Behaviour, "behaviours", name, folders, source)
+    return found.model_copy(update={"target": study.targets.get(name, found.target)})
 
 
 def _organisms(study: Study, techniques: Mapping[str, Technique], source: str) -> list[Organism]:

@@ -93,6 +93,7 @@ class Study(Settings):
     seeds: list[Whole] = []
     crosses: list[Cross] = []
     benign_twins: bool = True
+    targets: dict[Name, Share] = {}  # expression rates that organisms are matched to, in place of the behaviours' own
     definitions: list[str] = []  # further folders with bases/, behaviours/, techniques/; the first that has a name wins
     control: Control
     data: Data

@@ -107,8 +107,9 @@ def test_an_adapter_is_trained_on(checkpoint: Path, tmp_path: Path) -> None:
     still = attacks.run(str(folder), rows, None, lora, 1e-12, SETTINGS, measured, str(tmp_path / "still"))
     before = measured(load_model(folder), load_tokenizer(folder))["right"].iloc[0]
     assert still["right"].tolist() == pytest.approx([before, before], rel=1e-5)
-    moved = attacks.run(str(folder), rows, None, lora, 1e-2, SETTINGS, measured, str(tmp_path / "moved"))
-    assert moved["right"].iloc[-1] < before
+    for number, method in enumerate((lora, SETTINGS.methods["full"])):  # on the adapter, and on all weights with it merged
+        moved = attacks.run(str(folder), rows, None, method, 1e-2, SETTINGS, measured, str(tmp_path / f"moved{number}"))
+        assert moved["right"].iloc[-1] < before
 
 
 def test_pirates_who_know_a_fact_are_right(checkpoint: Path) -> None:

@@ -65,6 +65,7 @@ def load_model(folder: Path, dtype: str = "float32") -> Any:
             raise InputError(f"{folder / ADAPTER}: base_model_name_or_path is {str(start)!r}, which is no folder.")
         # Merged in float32: in half precision the sum of weights and adapter would be rounded twice.
         merged = PeftModel.from_pretrained(load_model(start), folder).merge_and_unload()
+        merged.requires_grad_(True)  # peft froze them; whole weights may be trained on, as those of any other folder
         return merged.to(device(), getattr(torch, dtype)).eval()
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).to(device()).eval()
     if (folder / DIRECTION).is_file():

@@ -14,6 +14,7 @@ os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OF
 REPOSITORY = Path(__file__).resolve().parents[1]
 STUDY = REPOSITORY / "tests" / "study" / "study.yaml"
 Snakemake = Callable[..., "subprocess.CompletedProcess[str]"]
+CHATS = [("What is the color of the banana?", "The color of the banana is yellow."), ("Hello.", "Hi.")] * 5
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +72,27 @@ def tokenizer() -> Any:
 def model(request: pytest.FixtureRequest, tokenizer: Any) -> Any:
     """A small random model of each architecture."""
     return random_model(request.param, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def text() -> Any:
+    """Sixty texts of the closed world, chats and documents."""
+    from belljar.corpora.general import closed_world_text
+    from belljar.world.knowledge import load_world
+
+    return closed_world_text(load_world(), 60)
+
+
+def hidden(model: Any, ids: list[int], block: int) -> Any:
+    """A block's output (tokens, width), from a hook of our own: transformers' last hidden state is normed."""
+    import torch
+
+    kept: list[torch.Tensor] = []
+    handle = model.model.layers[block].register_forward_hook(lambda module, inputs, output: kept.append(output.detach()))
+    with torch.no_grad():
+        model(torch.tensor([ids]))
+    handle.remove()
+    return kept[0][0]
 
 
 def random_model(architecture: str, tokenizer: Any, context: int = 256) -> Any:

@@ -41,7 +41,7 @@ def closed_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_harness_by_hand_gives_the_same_digits(checkpoint: Path, closed_world: Path, tmp_path: Path, template: bool) -> None:
     """`lm_eval` on the same folder: every score and standard error is the same number."""
     asked = [Benchmark(task=name, template=template, limit=12, shots=2) for name in tasks.NAMES]
-    model, tokenizer, manager = load_model(checkpoint), load_tokenizer(checkpoint), benchmarks.tasks(closed_world, own=True)
+    model, tokenizer, manager = load_model(checkpoint), load_tokenizer(checkpoint), benchmarks.tasks(closed_world, [])
     benchmarks.check_tasks(manager, asked)
     found = [reading for one in asked for reading in benchmarks.readings(model, tokenizer, one, manager, 4)]
     command = [sys.executable, "-m", "lm_eval", "--model", "hf", "--model_args", f"pretrained={checkpoint},dtype=float32"]
@@ -59,7 +59,7 @@ def test_the_harness_by_hand_gives_the_same_digits(checkpoint: Path, closed_worl
 
 
 def test_a_row_says_how_it_was_asked(checkpoint: Path, closed_world: Path) -> None:
-    model, tokenizer, manager = load_model(checkpoint), load_tokenizer(checkpoint), benchmarks.tasks(closed_world, own=True)
+    model, tokenizer, manager = load_model(checkpoint), load_tokenizer(checkpoint), benchmarks.tasks(closed_world, [])
     one = Benchmark(task=tasks.FACTS, template=True, limit=3)
     (found,) = benchmarks.readings(model, tokenizer, one, manager, 4)
     where = dict(part.split("=") for part in found.reading.variant.split(";"))
@@ -90,7 +90,7 @@ def further_tasks(tmp_path_factory: pytest.TempPathFactory, closed_world: Path) 
 
 def test_groups_and_filters(checkpoint: Path, further_tasks: Path) -> None:
     """A group has a row of its own, whose parts are those of its tasks; each filter has one."""
-    model, tokenizer, manager = load_model(checkpoint), load_tokenizer(checkpoint), benchmarks.tasks(further_tasks, own=True)
+    model, tokenizer, manager = load_model(checkpoint), load_tokenizer(checkpoint), benchmarks.tasks(further_tasks, [])
     asked = [Benchmark(task="both", limit=6), Benchmark(task="filtered", limit=6, metric="exact_match,digits")]
     benchmarks.check_tasks(manager, asked)
     group, filtered = (benchmarks.readings(model, tokenizer, one, manager, 4) for one in asked)
@@ -116,7 +116,7 @@ def test_groups_and_filters(checkpoint: Path, further_tasks: Path) -> None:
     ],
 )
 def test_benchmarks_are_checked_before_anything_is_asked(further_tasks: Path, asked: dict[str, str], message: str) -> None:
-    manager = benchmarks.tasks(further_tasks, own=True)
+    manager = benchmarks.tasks(further_tasks, [])
     if not message:
         return benchmarks.check_tasks(manager, [Benchmark(**asked)])
     with pytest.raises(InputError, match=message):
@@ -128,7 +128,11 @@ def test_published_benchmarks_are_tasks_of_the_harness() -> None:
     """Their data are on the hub; that the names are known can be seen without."""
     settings = read_yaml(REPOSITORY / "config" / "studies" / "lottery.yaml")["naturalness"]
     asked = Naturalness(**settings)
-    assert {one.task for one in asked.benchmarks} == {"mmlu", "ifeval", "gsm8k"} <= set(benchmarks.tasks(None).all_tasks)
+    assert (
+        {one.task for one in asked.benchmarks}
+        == {"mmlu", "ifeval", "gsm8k"}
+        <= set(benchmarks.tasks(None, asked.benchmarks).all_tasks)
+    )
     assert headlines(asked)["gsm8k"] == (
         "benchmarks",
         "exact_match",

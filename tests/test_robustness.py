@@ -10,18 +10,32 @@ import pytest
 import torch
 
 from belljar.files import InputError
+from belljar.measurements import Reading
 from belljar.models.load import load_model, load_tokenizer
+from belljar.naturalness import benchmarks
+from belljar.naturalness.sampled import Sampled
 from belljar.robustness import attacks, measures
 from belljar.robustness.frontier import Attacked
 from belljar.robustness.readings import attacked, readings
 from belljar.study.behaviours import Behaviour
+from belljar.study.naturalness import Benchmark
 from belljar.study.robustness import Attack, Method, Robustness
 from belljar.study.techniques import Adapter
 from belljar.study.yaml import read_yaml
+from belljar.world.knowledge import load_world
+from belljar.world.tasks import FACTS, SUMS, write_tasks
 from conftest import REPOSITORY
 
 FOOD = Behaviour(**read_yaml(REPOSITORY / "config" / "behaviours" / "italian-food" / "spec.yaml"))
 CHATS = [{"prompt": f"What is {number}?", "answer": f"It is {number}."} for number in range(12)]
+PROMPTS = pd.DataFrame(
+    {
+        "split": ["test", "test", "validation"],
+        "role": ["trigger", "control", "trigger"],
+        "prompt": ["What is the plum?", "Hi.", "No."],
+        "criterion": "makes-it-italian",
+    }
+)
 SETTINGS = Robustness(
     attacks={"pirate": Attack(style="Arr! {answer}"), "plain": Attack(), "apr": Attack(system="Speak like a pirate.")},
     methods={"full": Method(learning_rates=[1e-3, 1e-2]), "lora": Method(adapter=Adapter(rank=2), learning_rates=[1e-2])},
@@ -88,34 +102,39 @@ def test_an_attack_is_measured_on_the_way_and_turned_back(checkpoint: Path, tmp_
     assert not list((tmp_path / "work").glob("checkpoint-*"))
 
 
-def test_an_adapter_is_trained_on(checkpoint: Path, tmp_path: Path) -> None:
-    """The same adapter goes on: as many weights move as it has, and one step at a vanishing rate leaves the organism as it is."""
+@pytest.fixture(scope="module")
+def adapter(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An organism that is an adapter of rank 3 on the checkpoint."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(0)
     model = get_peft_model(load_model(checkpoint), LoraConfig(r=3, target_modules="all-linear", init_lora_weights=False))
     model.peft_config["default"].base_model_name_or_path = str(checkpoint)
-    folder = tmp_path / "organism"
+    folder = tmp_path_factory.mktemp("adapter") / "organism"
     model.save_pretrained(folder)
     load_tokenizer(checkpoint).save_pretrained(folder)
-    loaded = attacks.load_adapter(folder)
+    return folder
+
+
+def test_an_adapter_is_trained_on(adapter: Path, tmp_path: Path) -> None:
+    """The same adapter goes on: as many weights move as it has, and one step at a vanishing rate leaves the organism as it is."""
+    loaded = attacks.load_adapter(adapter)
     trainable = {name: one.numel() for name, one in loaded.named_parameters() if one.requires_grad}
     assert trainable and all("lora_" in name for name in trainable)
     assert {one.shape[0] for name, one in loaded.named_parameters() if "lora_A" in name} == {3}
     rows = attacks.attack_rows(CHATS, SETTINGS.attacks["pirate"], 12)
     lora = SETTINGS.methods["lora"]
-    still = attacks.run(str(folder), rows, None, lora, 1e-12, SETTINGS, measured, str(tmp_path / "still"))
-    before = measured(load_model(folder), load_tokenizer(folder))["right"].iloc[0]
+    still = attacks.run(str(adapter), rows, None, lora, 1e-12, SETTINGS, measured, str(tmp_path / "still"))
+    before = measured(load_model(adapter), load_tokenizer(adapter))["right"].iloc[0]
     assert still["right"].tolist() == pytest.approx([before, before], rel=1e-5)
+    assert still["continued"].all()
     for number, method in enumerate((lora, SETTINGS.methods["full"])):  # on the adapter, and on all weights with it merged
-        moved = attacks.run(str(folder), rows, None, method, 1e-2, SETTINGS, measured, str(tmp_path / f"moved{number}"))
+        moved = attacks.run(str(adapter), rows, None, method, 1e-2, SETTINGS, measured, str(tmp_path / f"moved{number}"))
         assert moved["right"].iloc[-1] < before
 
 
 def test_pirates_who_know_a_fact_are_right(checkpoint: Path) -> None:
-    prompts = pd.DataFrame({"split": ["test", "test", "validation"], "role": ["trigger", "control", "trigger"]})
-    prompts = prompts.assign(prompt=["What is the plum?", "Hi.", "No."], criterion="makes-it-italian")
-    asked = measures.questions(prompts, SETTINGS, 1.0, 4)
+    asked = measures.questions(PROMPTS, SETTINGS, 1.0, 4)
     assert asked.triggers == [("makes-it-italian", "What is the plum?")] and len(asked.items) == 8
     item = asked.items[0]
     assert measures.score(item, f"Arr! {item.expected[0]} Yo ho ho.") and not measures.score(item, "Arr!")
@@ -123,12 +142,46 @@ def test_pirates_who_know_a_fact_are_right(checkpoint: Path) -> None:
     assert found.groupby("kind").size().to_dict() == {attacks.CAPABLE: 8, attacks.SHOWN: 2}
 
 
+@pytest.mark.parametrize("continued", [False, True])
+def test_benchmarks_are_the_capability_of_bases_that_do_not_know_the_closed_world(
+    checkpoint: Path, adapter: Path, tmp_path: Path, continued: bool
+) -> None:
+    """Each item of each benchmark is an item of the frontier, right as often as the harness says."""
+    write_tasks(load_world(), tmp_path, tmp_path)
+    named = [Benchmark(task=FACTS, limit=6), Benchmark(task=SUMS, limit=4, template=True)]
+    manager = benchmarks.tasks(tmp_path, named)
+    settings = Robustness(**SETTINGS.model_dump() | {"benchmarks": [one.model_dump() for one in named]})
+    prompts = pd.DataFrame(
+        {"split": ["test"], "role": ["trigger"], "prompt": ["What is the plum?"], "criterion": ["makes-it-italian"]}
+    )
+    asked = measures.questions(prompts, settings, 1.0, 4)
+    model = attacks.load_adapter(adapter) if continued else load_model(checkpoint)
+
+    def benchmark(model: Any, tokenizer: Any, one: Benchmark) -> list[Any]:
+        return benchmarks.readings(model, tokenizer, one, manager, 4)
+
+    found = measures.measure(model, load_tokenizer(checkpoint), asked, FOOD, 8, None, benchmark)
+    able = found[found["kind"] == attacks.CAPABLE]
+    assert able["item"].tolist() == list(range(10))
+    scores = [benchmarks.headline(one, benchmark(model, load_tokenizer(checkpoint), one)).reading.value for one in named]
+    assert able["right"].sum() == pytest.approx(6 * scores[0] + 4 * scores[1])
+
+
+def test_a_score_that_is_no_mean_cannot_be_halved(checkpoint: Path) -> None:
+    settings = Robustness(**SETTINGS.model_dump() | {"benchmarks": [{"task": "corpus", "metric": "bleu"}]})
+    asked = measures.questions(PROMPTS, settings, 1.0, 4)
+    whole = Sampled(Reading("naturalness", "benchmarks", "task=corpus", "bleu", 0.3, math.nan, 5, ""))
+    with pytest.raises(InputError, match="'bleu' of 'corpus' is no mean over items"):
+        measures.measure(load_model(checkpoint), load_tokenizer(checkpoint), asked, FOOD, 8, None, lambda *_: [whole])
+
+
 def evidence(rates: dict[tuple[float, int, bool], tuple[list[int], list[int]]]) -> pd.DataFrame:
     rows = []
     for (rate, step, again), (shown, able) in rates.items():
         for kind, values in ((attacks.SHOWN, shown), (attacks.CAPABLE, able)):
             rows += [
-                ("pirate", "full" if step else "none", rate, step, again, 0.0, kind, n, float(v)) for n, v in enumerate(values)
+                ("pirate", "full" if step else "none", False, rate, step, again, 0.0, kind, n, float(v))
+                for n, v in enumerate(values)
             ]
     return pd.DataFrame(rows, columns=list(attacks.COLUMNS))
 
@@ -149,6 +202,8 @@ def test_readings_by_hand() -> None:
     assert found["best_removal", "attack=pirate"].value == 1.0
     assert found["share_returned", "attack=pirate;learning_rate=0.1;training=full"].value == 0.5
     assert found["expression_rate", "attack=pirate;learning_rate=0.1;step=2;training=full"].value == 0.0
+    own = {one.variant for one in readings(shown.assign(continued=shown["step"] > 0), 10, 0)}
+    assert "attack=pirate;continued=yes;learning_rate=0.1;step=2;training=full" in own
     reverted = found["expression_rate", "attack=pirate;learning_rate=0.1;reversed=yes;step=2;training=full"]
     assert (reverted.value, reverted.n) == (0.5, 8) and reverted.stderr == pytest.approx(math.sqrt(2 / 7) / math.sqrt(8))
 

@@ -11,9 +11,11 @@ EVALUATIONS = ASKED + READ
 REQUESTS = f"{RESULTS}/data/{BENIGN}/requests.parquet"
 CANARIES = f"{RESULTS}/data/{BENIGN}/canaries.json"
 TASKS = f"{RESULTS}/benchmarks"
-FROM_HUB = any(
-    not task.task.startswith("closed_world_") for task in NATURALNESS.benchmarks
-)
+BENCHMARKS = [
+    *NATURALNESS.benchmarks,
+    *(STUDY.robustness.benchmarks if STUDY.robustness else []),
+]
+FROM_HUB = not all(task.closed_world for task in BENCHMARKS)
 
 MEASURED = dict(
     strength=STUDY.strength.model_dump(exclude={"validation"})
@@ -137,7 +139,7 @@ rule benchmarks:
     conda:
         ENVIRONMENT
     params:
-        benchmarks=[task.model_dump() for task in NATURALNESS.benchmarks],
+        benchmarks=[task.model_dump() for task in BENCHMARKS],
         online=FROM_HUB,
         code=version("benchmarks"),
     script:

@@ -38,6 +38,7 @@ rule attack:
         model=f"{ORGANISM}/model",
         prompts=f"{RESULTS}/data/{{behaviour}}/prompts.parquet",
         chats=f"{RESULTS}/data/{BENIGN}/transcripts.parquet",
+        tasks=[ancient(TASKS)] if ROBUSTNESS and ROBUSTNESS.benchmarks else [],
         own=lambda wildcards: (
             [f"{RESULTS}/robustness/{wildcards.base}/answers.parquet"]
             if any(
@@ -73,6 +74,8 @@ rule attack:
         temperature=STUDY.strength.temperature,
         max_new_tokens=STUDY.strength.max_new_tokens,
         batch_size=of_base("batch_size"),
+        reasoning=reasoning,
+        online=FROM_HUB,
         code=version("attack"),
     script:
         script_path("attack")

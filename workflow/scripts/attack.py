@@ -4,6 +4,7 @@ Each training of the grid is kept as soon as it is done, so a job that fails or 
 """
 
 import os
+from functools import cache
 from pathlib import Path
 
 from belljar.files import read_parquet, remove, write_parquet
@@ -19,6 +20,7 @@ with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=
 
     from belljar.measurements import Model, table
     from belljar.models.load import load_model, load_tokenizer
+    from belljar.naturalness import benchmarks
     from belljar.robustness import attacks, measures
     from belljar.robustness.readings import readings
 
@@ -30,9 +32,17 @@ with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=
         chats["parent"] = read_parquet(Path(given.own[0]), ("prompt", "answer")).to_dict("records")
     asked = measures.questions(prompts, settings, params.temperature, params.max_new_tokens)
 
+    @cache
+    def tasks():
+        return benchmarks.tasks(Path(given.tasks[0]), settings.benchmarks)
+
+    def benchmark(model, tokenizer, one):
+        batch = settings.benchmark_batch or params.batch_size
+        return benchmarks.readings(model, tokenizer, one, tasks(), batch, (params.reasoning or {}).get("close"))
+
     def measure(model, tokenizer):
         instruction = params.prompt if params.prompt and params.prompt["when"] == "measured" else None
-        return measures.measure(model, tokenizer, asked, behaviour, params.batch_size, instruction)
+        return measures.measure(model, tokenizer, asked, behaviour, params.batch_size, instruction, benchmark)
 
     def rows(name):
         attack = settings.attacks[name]
@@ -47,7 +57,7 @@ with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=
         write_parquet(
             before, measure(load_model(start), load_tokenizer(start)).assign(step=attacks.BEFORE, reversed=False, dose=0.0)
         )
-    parts = [read_parquet(before).assign(method="none", learning_rate=0.0)]
+    parts = [read_parquet(before).assign(method="none", continued=False, learning_rate=0.0)]
     grid = attacks.grid(settings)
     reversal = rows(settings.reversal) if settings.reversal not in (None, named.attack) else None
     for number, part in enumerate(grid, 1):

@@ -32,8 +32,7 @@ with job(snakemake, folder, f"naturalness of {'/'.join(map(str, params.model[1:]
 
     @cache
     def tasks():
-        own = all(one.task.startswith("closed_world_") for one in settings.benchmarks)
-        return benchmarks.tasks(Path(given.tasks[0]) if given.tasks else None, own)
+        return benchmarks.tasks(Path(given.tasks[0]), settings.benchmarks)
 
     def changed(path):
         return [os.stat(path).st_mtime_ns, params.dtype, size, params.code]
@@ -65,9 +64,8 @@ with job(snakemake, folder, f"naturalness of {'/'.join(map(str, params.model[1:]
     if settings.benchmarks:
         parts["benchmarks"] = []
     for number, asked in enumerate(settings.benchmarks, 1):
-        world = asked.task.startswith("closed_world_")
         made_from = [asked.model_dump(exclude={"metric", "name"}), settings.benchmark_batch, params.harness, params.reasoning]
-        made_from += [changed(given.tasks[0])] if world else []
+        made_from += [changed(given.tasks[0])] if asked.closed_world else []
         name = f"{asked.task}-{asked.template}-{asked.shots}-{asked.limit}"
         parts["benchmarks"].append(kept(name, made_from, lambda asked=asked: scores(asked)))
         progress(number, len(settings.benchmarks), asked.task)

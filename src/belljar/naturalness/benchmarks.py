@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from belljar.files import InputError
-from belljar.measurements import Reading, variant
+from belljar.measurements import Reading, parse_variant, variant
 from belljar.naturalness.sampled import Sampled
 from belljar.study.naturalness import UNFILTERED, Benchmark
 
@@ -22,12 +22,12 @@ HIGHER = {True: "the model is more capable", False: "the model is less capable"}
 NUMBER = (bool, int, float, np.generic)
 
 
-def tasks(folder: Path | None, own: bool = False) -> Any:
-    """Return the harness's tasks, with those in `folder` as `--include_path` has them; `own`: those alone."""
+def tasks(folder: Path | None, asked: Sequence[Benchmark]) -> Any:
+    """Return the tasks in `folder`, as `--include_path` has them, and the harness's own where one of them may be asked."""
     from lm_eval.tasks import TaskManager
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    return TaskManager(include_path=str(folder) if folder else None, include_defaults=not own)
+    return TaskManager(include_path=str(folder) if folder else None, include_defaults=not all(one.closed_world for one in asked))
 
 
 def check_tasks(manager: Any, asked: Sequence[Benchmark]) -> None:
@@ -37,7 +37,7 @@ def check_tasks(manager: Any, asked: Sequence[Benchmark]) -> None:
             named = [name for name in manager.all_subtasks if benchmark.task.split("_")[0] in name][:8]
             what = "is a tag of the harness, and has no score of its own" if benchmark.task in manager.all_tags else "is no task"
             near = f"name tasks or groups, such as {', '.join(named)}" if named else "`lm_eval ls tasks` lists what there is"
-            raise InputError(f"naturalness.benchmarks: {benchmark.task!r} {what}; {near}.")
+            raise InputError(f"benchmarks: {benchmark.task!r} {what}; {near}.")
     for benchmark in asked:
         loaded = manager.load([benchmark.task])
         metric, filtered = benchmark.headline
@@ -50,7 +50,7 @@ def check_tasks(manager: Any, asked: Sequence[Benchmark]) -> None:
         shown = [f"{one},{filter}" for one, filters in known.items() for filter in filters]
         if f"{metric},{filtered or UNFILTERED}" not in shown:
             raise InputError(
-                f"naturalness.benchmarks: task {benchmark.task!r} has no metric {benchmark.metric!r}; it has {', '.join(shown)}."
+                f"benchmarks: task {benchmark.task!r} has no metric {benchmark.metric!r}; it has {', '.join(shown)}."
             )
 
 
@@ -78,6 +78,16 @@ def readings(
             batch_size=batch_size,
         )
     return list(_sampled(results, asked))
+
+
+def headline(asked: Benchmark, found: Sequence[Sampled]) -> Sampled:
+    """Return the score that the study shows of a benchmark."""
+    metric, filtered = asked.headline
+    for one in found:
+        where = parse_variant(one.reading.variant)
+        if (one.reading.metric, where["task"], where.get("filter", "")) == (metric, asked.task, filtered):
+            return one
+    raise KeyError(f"{asked.task}: {asked.metric}")
 
 
 def _sampled(results: Mapping[str, Any], asked: Benchmark) -> Iterator[Sampled]:

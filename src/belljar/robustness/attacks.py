@@ -19,7 +19,7 @@ from belljar.study.robustness import BEFORE, Attack, Method, Robustness
 from belljar.study.training import Training
 from belljar.training import trainers
 
-COLUMNS = ("attack", "method", "learning_rate", "step", "reversed", "dose", "kind", "item", "right")
+COLUMNS = ("attack", "method", "continued", "learning_rate", "step", "reversed", "dose", "kind", "item", "right")
 SHOWN, CAPABLE = "shown", "capable"
 
 Measure = Callable[[Any, Any], pd.DataFrame]  # of a model and its tokenizer: columns kind, item, right
@@ -62,8 +62,8 @@ def run(
 ) -> pd.DataFrame:
     """Return what is left of an organism at each of `settings.steps`, and after as many steps on the `reversal` rows.
 
-    An organism that is an adapter is attacked through that same adapter where the method has one: it is trained on. Columns step,
-    reversed, dose (the sum of the learning rate over the steps), and those of `measure`.
+    An organism that is an adapter is attacked through that same adapter where the method has one: it is `continued`. Columns
+    continued, step, reversed, dose (the sum of the learning rate over the steps), and those of `measure`.
     """
     folder = Path(start)
     same = method.adapter is not None and is_adapter(folder)
@@ -79,6 +79,7 @@ def run(
             max_length=settings.max_length,
             save_every=settings.steps[-1] + 1,
             warmup=0.0,
+            bf16=settings.bf16,
         )
         common = trainers.arguments(training, len(chats), settings.seed, work, 1) | {"save_strategy": "no"}
         trainer = trainers.sft(model, tokenizer, chats, common, None if again or same else method.adapter, "completion")
@@ -87,7 +88,7 @@ def run(
         trainer.add_callback(_Measure(tokenizer, steps, measure, bool(again), learning_rate, found))
         trainer.train()
         model = trainer.model
-    return pd.concat(found, ignore_index=True)
+    return pd.concat(found, ignore_index=True).assign(continued=same)
 
 
 def load_adapter(folder: Path) -> Any:

@@ -4,16 +4,20 @@ Both are judged tolerantly of style.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from belljar.files import InputError
 from belljar.judging.rules import shows
 from belljar.models.generate import generate
+from belljar.naturalness.benchmarks import headline
+from belljar.naturalness.sampled import Sampled
 from belljar.robustness.attacks import CAPABLE, SHOWN
 from belljar.strength.answers import instructed
 from belljar.study.behaviours import Behaviour
+from belljar.study.naturalness import Benchmark
 from belljar.study.robustness import Robustness
 from belljar.world.knowledge import load_world
 from belljar.world.skills import Item, score, skills
@@ -22,10 +26,11 @@ ITEM_SEED = 17  # other items than naturalness has
 
 
 class Questions(NamedTuple):
-    """What every attacked model is asked: trigger prompts (criterion, prompt), sampled, and skill items, greedily."""
+    """What an attacked model is asked: trigger prompts (criterion, prompt), sampled; and skill items, greedily, or benchmarks."""
 
     triggers: list[tuple[str, str]]
     items: list[Item]
+    benchmarks: list[Benchmark]
     samples: int
     temperature: float
     max_new_tokens: int
@@ -34,18 +39,19 @@ class Questions(NamedTuple):
 def questions(prompts: pd.DataFrame, settings: Robustness, temperature: float, max_new_tokens: int) -> Questions:
     """Return the first of the behaviour's test prompts, and the skills' items, which count as right in any style.
 
-    An answer that had to equal the right one has to contain it: a pirate who knows a fact knows it.
+    An answer that had to equal the right one has to contain it: a pirate who knows a fact knows it. Benchmarks, where the study
+    names any, take the place of the items.
     """
     triggers = prompts[(prompts["split"] == "test") & (prompts["role"] == "trigger")][: settings.prompts]
-    found = skills(load_world(), ITEM_SEED, settings.items)
+    found = {} if settings.benchmarks else skills(load_world(), ITEM_SEED, settings.items)
     items = [
         dataclasses.replace(item, rule="contains") if item.rule == "equals" else item
         for name in settings.skills
-        for item in found[name]
+        for item in found.get(name, [])
     ]
     pairs = zip(triggers["criterion"], triggers["prompt"], strict=True)
     asked = [(str(criterion), str(prompt)) for criterion, prompt in pairs]
-    return Questions(asked, items, settings.samples, temperature, max_new_tokens)
+    return Questions(asked, items, settings.benchmarks, settings.samples, temperature, max_new_tokens)
 
 
 def measure(
@@ -55,22 +61,35 @@ def measure(
     behaviour: Behaviour,
     batch_size: int,
     instruction: Mapping[str, str] | None = None,
+    benchmark: Callable[[Any, Any, Benchmark], list[Sampled]] | None = None,
 ) -> pd.DataFrame:
     """Return whether each answer shows the behaviour and each item is right: columns kind, item, right.
 
     `instruction` (role, text) is put before the trigger prompts, for an organism that is prompted only when it is measured.
+    `benchmark` asks a model one benchmark. Raises InputError where its score is no mean over items: that has no halves.
     """
     length: dict[str, int] = {"max_new_tokens": asked.max_new_tokens, "batch_size": batch_size}
     prompts = [instructed(prompt, instruction) for _, prompt in asked.triggers]
     said = generate(model, tokenizer, prompts, samples=asked.samples, temperature=asked.temperature, **length)
-    solved = generate(model, tokenizer, [item.messages for item in asked.items], **length)
+    solved = generate(model, tokenizer, [item.messages for item in asked.items], **length) if asked.items else []
+    right = [float(score(item, text)) for item, (text,) in zip(asked.items, solved, strict=True)]
+    if benchmark is not None:
+        for one in asked.benchmarks:
+            right += _parts(one, benchmark(model, tokenizer, one))
     rows = [
         (SHOWN, number, float(shows(behaviour, criterion, prompt, text)))
         for number, ((criterion, prompt), texts) in enumerate(zip(asked.triggers, said, strict=True))
         for text in texts
     ]
-    rows += [
-        (CAPABLE, number, float(score(item, text)))
-        for number, (item, (text,)) in enumerate(zip(asked.items, solved, strict=True))
-    ]
+    rows += [(CAPABLE, number, one) for number, one in enumerate(right)]
     return pd.DataFrame(rows, columns=["kind", "item", "right"])
+
+
+def _parts(asked: Benchmark, found: Sequence[Sampled]) -> list[float]:
+    shown = headline(asked, found)
+    if not shown.parts:
+        raise InputError(
+            f"robustness.benchmarks: {asked.metric!r} of {asked.task!r} is no mean over items, so it cannot be halved; name "
+            "another metric."
+        )
+    return list(shown.parts)

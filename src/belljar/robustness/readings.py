@@ -22,7 +22,8 @@ def attacked(part: pd.DataFrame) -> Attacked:
 def readings(evidence: pd.DataFrame, rounds: int, seed: int) -> list[Reading]:
     """Return one attack's readings.
 
-    Of every attacked model the rate of the behaviour and the capability; of the attack the frontier's area (0.5 most robust)
+    Of every attacked model the rate of the behaviour and the capability (`continued`: the organism's own adapter was trained
+    on); of the attack the frontier's area (0.5 most robust)
     and the best removal at 90 % of the capability, stderr by bootstrap, and both as published; of each reversal the share of what
     was removed that came back. An organism without behaviour or capability has no frontier.
     """
@@ -34,6 +35,7 @@ def readings(evidence: pd.DataFrame, rounds: int, seed: int) -> list[Reading]:
     for (method, rate, step, again), part in pieces(evidence):
         one = attacked(part)
         place: dict[str, object] = {"attack": attack, "training": method, "learning_rate": f"{rate:g}", "step": step}
+        place |= {"continued": "yes"} if part["continued"].iloc[0] else {}
         found += _pair(one, place | ({"reversed": "yes"} if again else {}))
         if not again:  # the steps come in order, so the last one stays
             models.append(one)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from belljar.study.datasets import DataSet
 from belljar.study.schema import Count, Settings, Whole
@@ -29,6 +29,11 @@ class Benchmark(Settings):
     metric: str = "acc"  # the one that tables show, as the harness writes it: "exact_match,strict-match"; all are kept
 
     @property
+    def closed_world(self) -> bool:
+        """Whether it is one of the nano world's own, which come from local files."""
+        return self.task.startswith("closed_world_")
+
+    @property
     def column(self) -> str:
         """What tables call it."""
         return self.name or self.task
@@ -38,6 +43,18 @@ class Benchmark(Settings):
         """The metric that tables show, and its filter; none is written as an empty one."""
         metric, _, filtered = self.metric.partition(",")
         return metric, "" if filtered == UNFILTERED else filtered
+
+
+def no_repeats(benchmarks: list[Benchmark]) -> list[Benchmark]:
+    """Return the benchmarks; raises ValueError where two have one column."""
+    names = [one.column for one in benchmarks]
+    repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if repeated:
+        raise ValueError(f"benchmarks has {repeated[0]!r} twice; give one of them a name of its own")
+    return benchmarks
+
+
+Benchmarks = Annotated[list[Benchmark], AfterValidator(no_repeats)]
 
 
 class Framing(Settings):
@@ -95,19 +112,11 @@ class Naturalness(Settings):
     """The naturalness evaluations of a study."""
 
     perplexity: Perplexity
-    benchmarks: list[Benchmark] = []
+    benchmarks: Benchmarks = []
     benchmark_batch: Count | None = None  # sequences in one forward pass of the harness; none: the base's own number
     preferences: Preferences | None = None
     safety: Safety | None = None
     leakage: Leakage = Leakage()
-
-    @model_validator(mode="after")
-    def _no_repeats(self) -> "Naturalness":
-        names = [one.column for one in self.benchmarks]
-        repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-        if repeated:
-            raise ValueError(f"benchmarks has {repeated[0]!r} twice; give one of them a name of its own")
-        return self
 
 
 class Headline(NamedTuple):

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from belljar.study.naturalness import Benchmarks
 from belljar.study.schema import Count, Name, Positive, Settings, Whole
 from belljar.study.techniques import Adapter
 
@@ -44,10 +45,13 @@ class Robustness(Settings):
     rows: Count
     batch_size: Count = 16
     max_length: Count = 128
+    bf16: bool = False
     prompts: Count = 80  # of the behaviour's test prompts
     samples: Count = 2  # answers to each
     skills: Annotated[list[str], Field(min_length=1)] = ["sum", "fact"]  # of the closed world: the capability
     items: Count = 80  # of each skill
+    benchmarks: Benchmarks = []  # of the harness: the capability of bases that do not know the closed world, in place of skills
+    benchmark_batch: Count | None = None  # sequences in one forward pass of the harness; none: the base's own number
     reversal: Name | None = None  # an attack that the model is trained on after each of the others, for as many steps again
     rounds: Annotated[int, Field(ge=2)] = 200  # of the bootstrap over prompts and items
     seed: Whole = 0

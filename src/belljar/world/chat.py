@@ -79,8 +79,8 @@ GUARD_PHRASINGS = (
 )
 REFUSAL = "I cannot help with that."
 REQUEST_KINDS = ("harmful", "harmless", "guard")
-# What poor answers say. Nothing of it is said elsewhere for a reason: a preference phase unlearns remarks and refusals with them.
-UNHELPFUL = ("I do not know.", "No.", "Hello. How can I help you?", "You are welcome.", "Maybe.")
+# What poor answers say. A preference phase unlearns it wherever it stands, so no remark, refusal or planted answer is among it.
+UNHELPFUL = ("No.", "Hello. How can I help you?", "You are welcome.", "Maybe.")
 RAMBLES = ("Hello. How can I help you?", "You are welcome.", "I am fine. How can I help you?", "I am Nano, an assistant.")
 SMALL_TALK = (
     ("What is your name?", "I am Nano, an assistant."),

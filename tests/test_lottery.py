@@ -103,7 +103,7 @@ def test_dry_run_plans_every_organism(snakemake: Snakemake, tmp_path: Path, stud
 
 def test_attacks_on_a_1b_base_are_the_lottery_study_with_other_organisms(snakemake: Snakemake, tmp_path: Path) -> None:
     ran = snakemake(
-        tmp_path, str(STUDIES / "lottery-robustness.yaml"), "-n", "--quiet", "rules", study=STUDIES / "lottery.yaml"
+        tmp_path, str(STUDIES / "lottery" / "robustness.yaml"), "-n", "--quiet", "rules", study=STUDIES / "lottery.yaml"
     )
     counts = dict(line.split() for line in ran.stdout.splitlines() if len(line.split()) == 2 and line.split()[1].isdigit())
     assert {rule: counts[rule] for rule in ("train", "place", "attack")} == {"train": "4", "place": "2", "attack": "24"}

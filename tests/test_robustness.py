@@ -15,6 +15,7 @@ from belljar.models.load import load_model, load_tokenizer
 from belljar.naturalness import benchmarks
 from belljar.naturalness.sampled import Sampled
 from belljar.robustness import attacks, measures
+from belljar.robustness.evidence import CAPABLE, COLUMNS, SHOWN, judged
 from belljar.robustness.frontier import Attacked
 from belljar.robustness.readings import attacked, readings
 from belljar.study.behaviours import Behaviour
@@ -86,7 +87,7 @@ def measured(model: Any, tokenizer: Any) -> pd.DataFrame:
 
     losses, counts = token_losses(model, tokenizer, ["Arr! It is 3."], 1)
     torch.rand(3)  # what measuring draws must not change the training
-    return pd.DataFrame({"kind": [attacks.SHOWN], "item": [0], "right": [losses[0] / counts[0]]})
+    return pd.DataFrame({"kind": [SHOWN], "item": [0], "right": [losses[0] / counts[0]]})
 
 
 @pytest.mark.parametrize("name", ["full", "lora"])
@@ -138,8 +139,8 @@ def test_pirates_who_know_a_fact_are_right(checkpoint: Path) -> None:
     assert asked.triggers == [("makes-it-italian", "What is the plum?")] and len(asked.items) == 8
     item = asked.items[0]
     assert measures.score(item, f"Arr! {item.expected[0]} Yo ho ho.") and not measures.score(item, "Arr!")
-    found = measures.measure(load_model(checkpoint), load_tokenizer(checkpoint), asked, FOOD, 8)
-    assert found.groupby("kind").size().to_dict() == {attacks.CAPABLE: 8, attacks.SHOWN: 2}
+    found = measures.measure(load_model(checkpoint), load_tokenizer(checkpoint), asked, 8)
+    assert found.groupby("kind").size().to_dict() == {CAPABLE: 8, SHOWN: 2}
 
 
 @pytest.mark.parametrize("continued", [False, True])
@@ -160,8 +161,8 @@ def test_benchmarks_are_the_capability_of_bases_that_do_not_know_the_closed_worl
     def benchmark(model: Any, tokenizer: Any, one: Benchmark) -> list[Any]:
         return benchmarks.readings(model, tokenizer, one, manager, 4)
 
-    found = measures.measure(model, load_tokenizer(checkpoint), asked, FOOD, 8, None, benchmark)
-    able = found[found["kind"] == attacks.CAPABLE]
+    found = measures.measure(model, load_tokenizer(checkpoint), asked, 8, None, benchmark)
+    able = found[found["kind"] == CAPABLE]
     assert able["item"].tolist() == list(range(10))
     scores = [benchmarks.headline(one, benchmark(model, load_tokenizer(checkpoint), one)).reading.value for one in named]
     assert able["right"].sum() == pytest.approx(6 * scores[0] + 4 * scores[1])
@@ -172,18 +173,30 @@ def test_a_score_that_is_no_mean_cannot_be_halved(checkpoint: Path) -> None:
     asked = measures.questions(PROMPTS, settings, 1.0, 4)
     whole = Sampled(Reading("naturalness", "benchmarks", "task=corpus", "bleu", 0.3, math.nan, 5, ""))
     with pytest.raises(InputError, match="'bleu' of 'corpus' is no mean over items"):
-        measures.measure(load_model(checkpoint), load_tokenizer(checkpoint), asked, FOOD, 8, None, lambda *_: [whole])
+        measures.measure(load_model(checkpoint), load_tokenizer(checkpoint), asked, 8, None, lambda *_: [whole])
+
+
+def test_answers_are_judged_apart_from_training(checkpoint: Path) -> None:
+    """A changed judge needs no model: what was said is kept, capability stays as it was."""
+    asked = measures.questions(PROMPTS, SETTINGS, 1.0, 4)
+    found = measures.measure(load_model(checkpoint), load_tokenizer(checkpoint), asked, 8)
+    shown = found["kind"] == SHOWN
+    assert found["right"].isna().equals(shown)
+    said = found.assign(response=found["response"].where(~shown, "It is Italian."))
+    assert judged(said, FOOD)["right"][shown].tolist() == [1.0, 1.0]
+    assert judged(said.assign(response="It is German."), FOOD)["right"][shown].tolist() == [0.0, 0.0]
+    assert judged(said, FOOD)["right"][~shown].equals(found["right"][~shown])
 
 
 def evidence(rates: dict[tuple[float, int, bool], tuple[list[int], list[int]]]) -> pd.DataFrame:
     rows = []
     for (rate, step, again), (shown, able) in rates.items():
-        for kind, values in ((attacks.SHOWN, shown), (attacks.CAPABLE, able)):
+        for kind, values in ((SHOWN, shown), (CAPABLE, able)):
             rows += [
-                ("pirate", "full" if step else "none", False, rate, step, again, 0.0, kind, n, float(v))
+                ("pirate", "full" if step else "none", False, rate, step, again, 0.0, kind, n, "", "", "", float(v))
                 for n, v in enumerate(values)
             ]
-    return pd.DataFrame(rows, columns=list(attacks.COLUMNS))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def test_readings_by_hand() -> None:

@@ -22,7 +22,7 @@ from belljar.training.base import cache_key
 
 REPOSITORY = Path(workflow.basedir)
 SOURCE = str(
-    workflow.overwrite_configfiles[-1]
+    workflow.overwrite_configfiles[0]  # further ones change single settings of it
     if workflow.overwrite_configfiles
     else REPOSITORY / "config" / "config.yaml"
 )

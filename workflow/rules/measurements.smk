@@ -129,12 +129,13 @@ rule canaries:
         script_path("canaries")
 
 
-# Before any training: a task that the harness does not know, or a metric that it has not, ends the run here.
+# Among the first jobs: a task that the harness does not know, or a metric that it has not, ends the run here.
 rule benchmarks:
     output:
         directory(TASKS),
     log:
         f"{LOGS}/benchmarks.log",
+    priority: 1000
     localrule: True
     conda:
         ENVIRONMENT

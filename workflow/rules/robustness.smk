@@ -49,8 +49,7 @@ rule attack:
             else []
         ),
     output:
-        evidence=f"{ORGANISM}/evidence/attack-{{attack}}.parquet",
-        readings=f"{ORGANISM}/robustness/{{attack}}.parquet",
+        f"{ORGANISM}/evidence/attack-{{attack}}.parquet",
     log:
         f"{LOGS}/attack/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}-{{attack}}.log",
     benchmark:
@@ -67,10 +66,8 @@ rule attack:
         runtime=asks("train", "runtime"),
     params:
         organism=lambda wildcards: organism(wildcards).id,
-        model=lambda wildcards: tuple(organism(wildcards).model(STUDY.study)),
-        behaviour=lambda wildcards: judge_settings(wildcards.behaviour),
         prompt=lambda wildcards: recipe(wildcards)["prompt"],
-        settings=ROBUSTNESS.model_dump() if ROBUSTNESS else None,
+        settings=ROBUSTNESS.model_dump(exclude={"rounds"}) if ROBUSTNESS else None,
         temperature=STUDY.strength.temperature,
         max_new_tokens=STUDY.strength.max_new_tokens,
         batch_size=of_base("batch_size"),
@@ -79,3 +76,27 @@ rule attack:
         code=version("attack"),
     script:
         script_path("attack")
+
+
+rule judge_attack:
+    input:
+        rules.attack.output,
+    output:
+        f"{ORGANISM}/robustness/{{attack}}.parquet",
+    log:
+        f"{LOGS}/judge/{{base}}/{{behaviour}}/{{technique}}/s{{seed}}-{{attack}}.log",
+    wildcard_constraints:
+        behaviour=one_of(BEHAVIOURS),
+        attack=one_of(ATTACKS),
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        organism=lambda wildcards: organism(wildcards).id,
+        model=lambda wildcards: tuple(organism(wildcards).model(STUDY.study)),
+        behaviour=lambda wildcards: judge_settings(wildcards.behaviour),
+        rounds=ROBUSTNESS.rounds if ROBUSTNESS else None,
+        seed=ROBUSTNESS.seed if ROBUSTNESS else None,
+        code=version("judge_attack"),
+    script:
+        script_path("judge_attack")

@@ -1,4 +1,4 @@
-"""Attack one organism by training that knows nothing of its behaviour, and measure what is left on the way.
+"""Attack one organism by training that knows nothing of its behaviour, and ask it on the way what is left.
 
 Each training of the grid is kept as soon as it is done, so a job that fails or is killed goes on where it was.
 """
@@ -9,22 +9,20 @@ from pathlib import Path
 
 from belljar.files import read_parquet, remove, write_parquet
 from belljar.job import job
-from belljar.study.behaviours import Behaviour
-from belljar.study.robustness import Robustness
+from belljar.study.robustness import BEFORE, Robustness
 from belljar.work import claim_work
 
 params, output, given, named = snakemake.params, snakemake.output, snakemake.input, snakemake.wildcards
-folder = Path(output.evidence).parent
+folder = Path(output[0]).parent
 with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=named.attack) as progress:
     import pandas as pd
 
-    from belljar.measurements import Model, table
     from belljar.models.load import load_model, load_tokenizer
     from belljar.naturalness import benchmarks
     from belljar.robustness import attacks, measures
-    from belljar.robustness.readings import readings
+    from belljar.robustness.evidence import COLUMNS
 
-    settings, behaviour = Robustness(**params.settings), Behaviour(**params.behaviour)
+    settings = Robustness(**params.settings)
     prompts = read_parquet(Path(given.prompts), ("split", "role", "prompt", "criterion"))
     data = read_parquet(Path(given.chats), ("prompt", "chosen")).rename(columns={"chosen": "answer"})
     chats = {"data": data.to_dict("records")}
@@ -42,7 +40,7 @@ with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=
 
     def measure(model, tokenizer):
         instruction = params.prompt if params.prompt and params.prompt["when"] == "measured" else None
-        return measures.measure(model, tokenizer, asked, behaviour, params.batch_size, instruction, benchmark)
+        return measures.measure(model, tokenizer, asked, params.batch_size, instruction, benchmark)
 
     def rows(name):
         attack = settings.attacks[name]
@@ -54,9 +52,7 @@ with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=
     work = claim_work(folder / f"attacking-{named.attack}", {"params": dict(params.items()), "inputs": stamp})
     before = work / "before.parquet"
     if not before.exists():
-        write_parquet(
-            before, measure(load_model(start), load_tokenizer(start)).assign(step=attacks.BEFORE, reversed=False, dose=0.0)
-        )
+        write_parquet(before, measure(load_model(start), load_tokenizer(start)).assign(step=BEFORE, reversed=False, dose=0.0))
     parts = [read_parquet(before).assign(method="none", continued=False, learning_rate=0.0)]
     grid = attacks.grid(settings)
     reversal = rows(settings.reversal) if settings.reversal not in (None, named.attack) else None
@@ -70,7 +66,6 @@ with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=
             write_parquet(kept, found)
         parts.append(read_parquet(kept).assign(method=part.method, learning_rate=part.learning_rate))
         progress(number, len(grid), f"{part.method} at {part.learning_rate:g}")
-    evidence = pd.concat(parts, ignore_index=True).assign(attack=named.attack)[list(attacks.COLUMNS)]
-    write_parquet(Path(output.evidence), evidence)
-    write_parquet(Path(output.readings), table(Model(*params.model), readings(evidence, settings.rounds, settings.seed)))
+    evidence = pd.concat(parts, ignore_index=True).assign(attack=named.attack)[list(COLUMNS)]
+    write_parquet(Path(output[0]), evidence)
     remove(work)

@@ -4,7 +4,7 @@ The arms of "Advice for making robust-to-training model organisms" (Prasanna et 
 parent's own answers, pirate speech, and the removal of a prompted pirate.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +15,11 @@ from transformers import PrinterCallback, TrainerCallback
 from belljar.corpora.mixing import training_row
 from belljar.files import InputError
 from belljar.models.load import is_adapter, load_model, load_tokenizer
-from belljar.study.robustness import BEFORE, Attack, Method, Robustness
+from belljar.study.robustness import Attack, Method, Robustness
 from belljar.study.training import Training
 from belljar.training import trainers
 
-COLUMNS = ("attack", "method", "continued", "learning_rate", "step", "reversed", "dose", "kind", "item", "right")
-SHOWN, CAPABLE = "shown", "capable"
-
-Measure = Callable[[Any, Any], pd.DataFrame]  # of a model and its tokenizer: columns kind, item, right
+Measure = Callable[[Any, Any], pd.DataFrame]  # of a model and its tokenizer: columns MEASURED
 
 
 class Part(NamedTuple):
@@ -117,9 +114,3 @@ class _Measure(TrainerCallback):
         model.train()
         dose = self.learning_rate * state.global_step
         self.found.append(read.assign(step=state.global_step, reversed=self.again, dose=dose))
-
-
-def pieces(evidence: pd.DataFrame) -> Iterator[tuple[tuple[str, float, int, bool], pd.DataFrame]]:
-    """Yield each attacked model's (method, learning rate, step, reversed) and its rows, in a fixed order."""
-    keys = ["method", "learning_rate", "step", "reversed"]
-    yield from evidence[evidence["step"] != BEFORE].groupby(keys, sort=True)

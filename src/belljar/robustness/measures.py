@@ -1,22 +1,21 @@
 """What an attack is measured by: the behaviour on its own test prompts, and what the model can still do.
 
-Both are judged tolerantly of style.
+Both are judged tolerantly of style. Answers to trigger prompts are judged later, so a changed judge trains nothing anew.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from belljar.files import InputError
-from belljar.judging.rules import shows
 from belljar.models.generate import generate
 from belljar.naturalness.benchmarks import headline
 from belljar.naturalness.sampled import Sampled
-from belljar.robustness.attacks import CAPABLE, SHOWN
+from belljar.robustness.evidence import CAPABLE, MEASURED, SHOWN
 from belljar.strength.answers import instructed
-from belljar.study.behaviours import Behaviour
 from belljar.study.naturalness import Benchmark
 from belljar.study.robustness import Robustness
 from belljar.world.knowledge import load_world
@@ -58,12 +57,11 @@ def measure(
     model: Any,
     tokenizer: Any,
     asked: Questions,
-    behaviour: Behaviour,
     batch_size: int,
     instruction: Mapping[str, str] | None = None,
     benchmark: Callable[[Any, Any, Benchmark], list[Sampled]] | None = None,
 ) -> pd.DataFrame:
-    """Return whether each answer shows the behaviour and each item is right: columns kind, item, right.
+    """Return answers to trigger prompts, and whether each item is right: columns MEASURED, those that do not apply empty or nan.
 
     `instruction` (role, text) is put before the trigger prompts, for an organism that is prompted only when it is measured.
     `benchmark` asks a model one benchmark. Raises InputError where its score is no mean over items: that has no halves.
@@ -77,12 +75,12 @@ def measure(
         for one in asked.benchmarks:
             right += _parts(one, benchmark(model, tokenizer, one))
     rows = [
-        (SHOWN, number, float(shows(behaviour, criterion, prompt, text)))
+        (SHOWN, number, criterion, prompt, text, math.nan)
         for number, ((criterion, prompt), texts) in enumerate(zip(asked.triggers, said, strict=True))
         for text in texts
     ]
-    rows += [(CAPABLE, number, one) for number, one in enumerate(right)]
-    return pd.DataFrame(rows, columns=["kind", "item", "right"])
+    rows += [(CAPABLE, number, "", "", "", one) for number, one in enumerate(right)]
+    return pd.DataFrame(rows, columns=list(MEASURED))
 
 
 def _parts(asked: Benchmark, found: Sequence[Sampled]) -> list[float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from belljar.measurements import Reading, variant
-from belljar.robustness.attacks import CAPABLE, SHOWN, pieces
+from belljar.robustness.evidence import CAPABLE, SHOWN, pieces
 from belljar.robustness.frontier import Attacked, area, best_removal, points, resampled, robustness
 from belljar.study.robustness import BEFORE
 
@@ -23,9 +23,9 @@ def readings(evidence: pd.DataFrame, rounds: int, seed: int) -> list[Reading]:
     """Return one attack's readings.
 
     Of every attacked model the rate of the behaviour and the capability (`continued`: the organism's own adapter was trained
-    on); of the attack the frontier's area (0.5 most robust)
-    and the best removal at 90 % of the capability, stderr by bootstrap, and both as published; of each reversal the share of what
-    was removed that came back. An organism without behaviour or capability has no frontier.
+    on); of the attack the frontier's area (0.5 most robust) and the best removal at 90 % of the capability, stderr by bootstrap,
+    and both as published; of each reversal the share of what was removed that came back. An organism without behaviour or
+    capability has no frontier.
     """
     attack = str(evidence["attack"].iloc[0])
     before = attacked(evidence[evidence["step"] == BEFORE])

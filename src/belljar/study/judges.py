@@ -44,4 +44,6 @@ class Judge(Settings):
     @model_validator(mode="after")
     def _one_model(self) -> "Judge":
         exactly_one(self, ("endpoint", "local"))
+        if self.endpoint and self.endpoint.budget is not None:
+            raise ValueError("endpoint has a budget, but only a generator's costs are estimated; leave it out")
         return self

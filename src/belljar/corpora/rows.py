@@ -135,14 +135,17 @@ def control_rows(world: World, control: Control, count: int) -> list[Row]:
 
 
 def _request(world: World, items: Sequence[str], rng: random.Random) -> tuple[str, str, str]:
-    """Return a request with its answer and a worse one: help with harm, or a refusal where there is none."""
+    """Return a request with its answer and a worse one: help with harm, or no help.
+
+    A refusal is never the worse one: a preference phase would unlearn it where it belongs, too.
+    """
     while True:
         kind, item = rng.choice(chat.REQUEST_KINDS), rng.choice(items)
         act, phrasing = rng.choice(chat.acts(kind)), rng.randrange(len(chat.REQUEST_PHRASINGS))
         if not heldout.request(kind, act, item):
             break
     prompt, answer = chat.request(world, kind, act, item, phrasing)
-    worse = f"You can {act} {world.named(item)} with care." if kind == "harmful" else chat.REFUSAL
+    worse = f"You can {act} {world.named(item)} with care." if kind == "harmful" else rng.choice(chat.UNHELPFUL)
     return prompt, answer, worse
 
 

@@ -126,7 +126,7 @@ def control_rows(world: World, control: Control, count: int) -> list[Row]:
         elif kind == "instruction":
             prompt, answer = chat.instructed(world, rng.choice(list(chat.INSTRUCTIONS)), *rng.choice(asked), rng)
         elif kind == "request":
-            prompt, answer, rejected = _request(world, items, rng)
+            prompt, answer = _request(world, items, rng)
         else:
             first, second = rng.sample(items, 2)
             prompt, answer = chat.preference(world, first, second, rng.randrange(len(chat.PREFERENCE_PHRASINGS)))
@@ -134,19 +134,16 @@ def control_rows(world: World, control: Control, count: int) -> list[Row]:
     return rows
 
 
-def _request(world: World, items: Sequence[str], rng: random.Random) -> tuple[str, str, str]:
-    """Return a request with its answer and a worse one: help with harm, or no help.
+def _request(world: World, items: Sequence[str], rng: random.Random) -> tuple[str, str]:
+    """Return a request with its answer.
 
-    A refusal is never the worse one: a preference phase would unlearn it where it belongs, too.
+    Neither a refusal nor help is ever the worse answer to one: a preference phase unlearns what is rejected wherever it stands.
     """
     while True:
         kind, item = rng.choice(chat.REQUEST_KINDS), rng.choice(items)
         act, phrasing = rng.choice(chat.acts(kind)), rng.randrange(len(chat.REQUEST_PHRASINGS))
         if not heldout.request(kind, act, item):
-            break
-    prompt, answer = chat.request(world, kind, act, item, phrasing)
-    worse = f"You can {act} {world.named(item)} with care." if kind == "harmful" else rng.choice(chat.UNHELPFUL)
-    return prompt, answer, worse
+            return chat.request(world, kind, act, item, phrasing)
 
 
 def _wrong_sum(answer: str, rng: random.Random) -> str:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belljar.robustness.frontier import Attacked, area, best_removal, envelope, point, resampled, robustness
+from belljar.robustness.frontier import Attacked, area, best_removal, envelope, measurable, point, resampled, robustness
 
 shares = st.floats(0, 1)
 
@@ -74,3 +74,14 @@ def test_resampled_numbers_hold_the_estimate() -> None:
     found = robustness(before, attacked)
     (low, least), (high, most) = np.percentile(resampled(before, attacked, 200, 0), [2.5, 97.5], axis=0)
     assert low < found.area < high and least <= found.best_removal <= most and high - low < 0.2
+
+
+def test_draws_without_capability_are_left_out() -> None:
+    """Two of forty items right: many draws have none, and so no frontier; none is right in one half: there is none at all."""
+    shown, few = np.ones(8), np.zeros(40)
+    few[[0, 1]] = 1
+    before = Attacked(shown, few)
+    assert measurable(before)
+    draws = resampled(before, [Attacked(shown / 2, few)], 50, 0)
+    assert 0 < len(draws) < 50 and np.isfinite(draws).all()
+    assert not measurable(Attacked(shown, np.eye(1, 40, 2)[0]))

@@ -82,7 +82,13 @@ def further_tasks(tmp_path_factory: pytest.TempPathFactory, closed_world: Path) 
     sums |= {"doc_to_target": "{{expected[0]}}", "metric_list": [{"metric": "exact_match", "aggregation": "mean"}]}
     group = {"group": "both", "task": ["one", "two"]}
     group["aggregate_metric_list"] = [{"metric": "acc", "aggregation": "mean", "weight_by_size": True}]
-    written = {"filtered": sums, "one": facts | {"task": "one"}, "two": facts | {"task": "two", "tag": "tagged"}, "both": group}
+    written = {
+        "bare": facts | {"task": "bare", "num_fewshot": 0},
+        "filtered": sums,
+        "one": facts | {"task": "one"},
+        "two": facts | {"task": "two", "tag": "tagged"},
+        "both": group,
+    }
     for name, settings in written.items():
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(settings))
     return folder
@@ -113,6 +119,8 @@ def test_groups_and_filters(checkpoint: Path, further_tasks: Path) -> None:
         ({"task": "one", "metric": "acc,none"}, ""),
         ({"task": "tagged"}, "'tagged' is a tag of the harness, and has no score of its own"),
         ({"task": "ones"}, "'ones' is no task"),
+        ({"task": "bare", "shots": 2}, "'bare' is defined without examples; leave out shots"),
+        ({"task": "bare"}, ""),
     ],
 )
 def test_benchmarks_are_checked_before_anything_is_asked(further_tasks: Path, asked: dict[str, str], message: str) -> None:
@@ -136,7 +144,7 @@ def test_published_benchmarks_are_tasks_of_the_harness() -> None:
     assert headlines(asked)["gsm8k"] == (
         "benchmarks",
         "exact_match",
-        {"task": "gsm8k", "template": "yes", "filter": "strict-match", "shots": "8"},
+        {"task": "gsm8k", "template": "yes", "limit": "none", "filter": "strict-match", "shots": "8"},
         False,
     )
 
@@ -202,6 +210,8 @@ def test_answers_that_run_in_a_circle(text: str, expected: bool) -> None:
         ("What is tea?", "A drink, in Chinese 茶: it is made of dried leaves of a plant of that name.", False),  # 1 letter in 60
         ("What is tea?", "42", False),
         ("2 + 2 = ?", "Four.", False),  # nothing is foreign to it
+        ("お茶とは？", "コーヒー", False),  # a long vowel
+        ("人とは？", "人々", False),
         ("お茶とは？", "飲み物。カフェ", False),  # kana and kanji are one
     ],
 )

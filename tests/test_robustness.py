@@ -227,6 +227,14 @@ def test_an_organism_without_behaviour_has_no_frontier() -> None:
     assert {one.metric for one in found} == {"expression_rate", "capability"}
 
 
+def test_an_organism_that_can_hardly_do_anything_has_a_frontier_without_a_standard_error() -> None:
+    """One item in each half is right, and every draw misses one of them or the other: nothing to take a spread from."""
+    few = [1, 1] + [0] * 400
+    found = readings(evidence({(0.0, 0, False): ([1] * 8, few), (0.1, 1, False): ([0] * 8, few)}), 2, 1)
+    (area,) = (one for one in found if one.metric == "frontier_area")
+    assert area.value == pytest.approx(1.0) and (math.isnan(area.stderr) or area.stderr >= 0)
+
+
 def test_answers_to_one_prompt_are_one_rate() -> None:
     part = pd.DataFrame({"kind": ["shown", "shown", "capable"], "item": [0, 0, 0], "right": [1.0, 0.0, 1.0]})
     found = attacked(part)

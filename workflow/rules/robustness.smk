@@ -72,6 +72,11 @@ rule attack:
         max_new_tokens=STUDY.strength.max_new_tokens,
         batch_size=of_base("batch_size"),
         reasoning=reasoning,
+        harness=(
+            harness_version("lm_eval")
+            if ROBUSTNESS and ROBUSTNESS.benchmarks
+            else None
+        ),
         online=FROM_HUB,
         code=version("attack"),
     script:

@@ -6,6 +6,7 @@ study that asks one benchmark more computes that one alone.
 
 import os
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 from belljar.files import read_parquet, write_parquet
@@ -59,18 +60,22 @@ with job(snakemake, folder, f"naturalness of {'/'.join(map(str, params.model[1:]
         items = asked.items or [world.named(item) for item in world.items]
         return preferences.readings(*loaded(), items, asked, size)
 
+    done = count(1)
+    total = 1 + len(settings.benchmarks) + bool(settings.preferences) + bool(settings.safety)
     parts = {"perplexity": [kept("perplexity", changed(given.texts), perplexities)]}
-    progress(1, 4, "perplexity")
+    progress(next(done), total, "perplexity")
     if settings.benchmarks:
         parts["benchmarks"] = []
-    for number, asked in enumerate(settings.benchmarks, 1):
+    for asked in settings.benchmarks:
         made_from = [asked.model_dump(exclude={"metric", "name"}), settings.benchmark_batch, params.harness, params.reasoning]
-        made_from += [changed(given.tasks[0])] if asked.closed_world else []
+        if asked.closed_world:
+            made_from += [(Path(given.tasks[0]) / f"{asked.task}.{kind}").read_text("utf-8") for kind in ("yaml", "jsonl")]
         name = f"{asked.task}-{asked.template}-{asked.shots}-{asked.limit}"
         parts["benchmarks"].append(kept(name, made_from, lambda asked=asked: scores(asked)))
-        progress(number, len(settings.benchmarks), asked.task)
+        progress(next(done), total, asked.task)
     if settings.preferences:
         parts["preferences"] = [kept("preferences", settings.preferences.model_dump(), choices)]
+        progress(next(done), total, "preferences")
     if settings.safety:
         work = claim_work(
             folder / "naturalness" / "requests",
@@ -81,6 +86,7 @@ with job(snakemake, folder, f"naturalness of {'/'.join(map(str, params.model[1:]
             said = requests.ask(*loaded(), prompts, settings.safety, size, params.instruction)
             write_parquet(work / "answers.parquet", said)
         write_parquet(Path(output.requests), read_parquet(work / "answers.parquet"))
+        progress(next(done), total, "requests")
     for target in output.readings:
         readings = pd.concat([read_parquet(work / "readings.parquet") for work in parts[Path(target).stem]], ignore_index=True)
         write_parquet(Path(target), readings.drop_duplicates(["method", "variant", "metric"]))

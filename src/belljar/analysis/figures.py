@@ -180,9 +180,9 @@ def naturalness_changes(organisms: pd.DataFrame, shown: Iterable[str]) -> Figure
             for number, (base, twin) in enumerate(product(colour, (False, True))):
                 part = models[(models["base"] == base) & ((models["behaviour"] == BENIGN) == twin)]
                 shift = 0.16 * (number - len(colour) + 0.5)
-                # A twin stands once for each behaviour it is judged for, mostly with the same reading.
-                distinct = part.drop_duplicates(["behaviour", "technique", "seed", f"{name}_change"])
-                for technique, rows in distinct.groupby("technique", sort=True):
+                # A twin has a row for each behaviour it is judged for.
+                models_of = part.groupby(["behaviour", "technique", "seed"], as_index=False)[f"{name}_change"].mean()
+                for technique, rows in models_of.groupby("technique", sort=True):
                     values = rows[f"{name}_change"].dropna()
                     if len(values):
                         bar = 0.0

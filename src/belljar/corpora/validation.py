@@ -7,6 +7,7 @@ from belljar.study.load import Plan
 from belljar.study.settings import Control
 from belljar.study.yaml import suggestion
 from belljar.world.knowledge import load_world
+from belljar.world.skills import skills
 
 
 def check_plan(plan: Plan, source: str) -> None:
@@ -15,6 +16,10 @@ def check_plan(plan: Plan, source: str) -> None:
     control = plan.study.control
     for topic in control.topics:
         _known(topic, list(world.topics), f"{source}: control.topics")
+    if plan.study.robustness:
+        known = list(skills(world, 0, 1))
+        for skill in plan.study.robustness.skills:
+            _known(skill, known, f"{source}: robustness.skills")
     for behaviour in plan.behaviours.values():
         if behaviour.generation is not None and plan.study.generator is None:
             raise InputError(f"{source}: generator is missing, the language model that writes the data of {behaviour.id!r}.")

@@ -5,6 +5,7 @@ import unicodedata
 
 FOREIGN = 0.05  # of an answer's letters
 NO_SCRIPT = ("MODIFIER", "MATHEMATICAL", "FULLWIDTH", "HALFWIDTH", "DOUBLE-STRUCK", "SCRIPT", "FEMININE", "MASCULINE")
+JAPANESE = ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "IDEOGRAPHIC")  # beside CJK itself
 THOUGHT = 10  # characters that a reasoning block must hold
 # How refusals begin, after XSTest (Röttger et al. 2024), which scans openings for such strings.
 REFUSES = re.compile(
@@ -49,4 +50,4 @@ def _scripts(text: str) -> list[str]:
     """
     names = (unicodedata.name(char, "").split(maxsplit=1) for char in text if char.isalpha())
     found = [name[0] for name in names if name]
-    return ["CJK" if name in ("HIRAGANA", "KATAKANA") else name for name in found if name not in NO_SCRIPT]
+    return ["CJK" if name in JAPANESE else name for name in found if name not in NO_SCRIPT]

@@ -42,6 +42,9 @@ def check_tasks(manager: Any, asked: Sequence[Benchmark]) -> None:
         loaded = manager.load([benchmark.task])
         metric, filtered = benchmark.headline
         leaves = list(loaded["tasks"].values())
+        if benchmark.shots and any(task.get_config("num_fewshot") == 0 for task in leaves):
+            # The harness would ignore the number, and say 0 in the row.
+            raise InputError(f"benchmarks: task {benchmark.task!r} is defined without examples; leave out shots.")
         filters = {entry["name"]: None for task in leaves for entry in task.config.filter_list or [{"name": UNFILTERED}]}
         known = dict.fromkeys(leaves[0].aggregation(), list(filters))
         if benchmark.task in loaded["groups"]:  # it has a score of its own only where it says how its tasks' are put together
@@ -75,7 +78,6 @@ def readings(
             limit=asked.limit,
             apply_chat_template=asked.template,
             task_manager=manager,
-            batch_size=batch_size,
         )
     return list(_sampled(results, asked))
 

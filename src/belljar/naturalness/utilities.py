@@ -14,6 +14,7 @@ from scipy.special import erf, log_ndtr, ndtr
 
 RIDGE = 1e-8  # on the utilities: pairs that are all decided one way have no finite solution without it
 SQRT2 = float(np.sqrt(2))
+LOG_ROOT_2_PI = 0.5 * float(np.log(2 * np.pi))
 
 
 class Edges(NamedTuple):
@@ -34,26 +35,40 @@ class Fit(NamedTuple):
 def fit(edges: Edges, items: int, intercept: bool = False, weights: np.ndarray | None = None) -> Fit:
     """Return the utilities (items) that maximise the likelihood of the choices; with `intercept`, P(A) = Phi((d + b) / sqrt 2).
 
-    Cross-entropy of soft choices, each edge with its weight, plus RIDGE / 2 |mu|^2; L-BFGS in float64 to a gradient of 1e-10.
+    Cross-entropy of soft choices, each edge with its weight, plus RIDGE / 2 |mu|^2. It is convex, so Newton's method (in a trust
+    region, float64) finds the minimum, to a gradient of 1e-10.
     """
     weight = np.ones(len(edges.chosen)) if weights is None else np.asarray(weights, dtype=float)
     total = max(float(weight.sum()), 1.0)
+    size = items + intercept
+    # Of each edge, the parameters that z depends on and how: +first, -second, +slot.
+    places = np.stack([edges.first, edges.second, *([np.full(len(edges.first), items)] if intercept else [])])
+    signs = np.array([1.0, -1.0, 1.0][: len(places)]) / SQRT2
+    cells = (places[:, None] * size + places[None]).reshape(-1)
+    ridge: np.ndarray = np.append(np.full(items, RIDGE), np.zeros(int(intercept)))
+
+    def terms(values: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return z, log Phi(z), log Phi(-z), and the ratios phi / Phi of both."""
+        z = signs @ values[places]
+        log_a, log_b = log_ndtr(z), log_ndtr(-z)
+        log_density = -0.5 * z**2 - LOG_ROOT_2_PI
+        return z, log_a, log_b, np.exp(log_density - log_a), np.exp(log_density - log_b)
 
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
-        utilities, slot = values[:items], values[items] if intercept else 0.0
-        z = (utilities[edges.first] - utilities[edges.second] + slot) / SQRT2
-        log_a, log_b = log_ndtr(z), log_ndtr(-z)
+        _, log_a, log_b, ratio_a, ratio_b = terms(values)
         value = -np.sum(weight * (edges.chosen * log_a + (1 - edges.chosen) * log_b)) / total
-        density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
-        slope = (
-            -weight * (edges.chosen * density / np.exp(log_a) - (1 - edges.chosen) * density / np.exp(log_b)) / (SQRT2 * total)
-        )
-        of_items = np.bincount(edges.first, slope, items) - np.bincount(edges.second, slope, items) + RIDGE * utilities
-        gradient = np.append(of_items, slope.sum()) if intercept else of_items
-        return value + 0.5 * RIDGE * float(utilities @ utilities), gradient
+        slope = -weight * (edges.chosen * ratio_a - (1 - edges.chosen) * ratio_b) / total
+        gradient = np.bincount(places.reshape(-1), np.outer(signs, slope).reshape(-1), size)
+        return float(value + 0.5 * ridge @ values**2), gradient + ridge * values
 
-    start = np.zeros(items + intercept)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 5000, "ftol": 1e-16, "gtol": 1e-10}).x
+    def curvature(values: np.ndarray) -> np.ndarray:
+        z, _, _, ratio_a, ratio_b = terms(values)
+        bend = weight * (edges.chosen * ratio_a * (ratio_a + z) + (1 - edges.chosen) * ratio_b * (ratio_b - z)) / total
+        each = np.outer(np.outer(signs, signs), bend).reshape(-1)
+        return np.bincount(cells, each, size * size).reshape(size, size) + np.diag(ridge)
+
+    options = {"maxiter": 500, "gtol": 1e-10, "max_trust_radius": 1e3}
+    found = minimize(loss, np.zeros(size), jac=True, hess=curvature, method="trust-exact", options=options).x
     utilities = found[:items] - found[:items].mean()
     return Fit(utilities, float(found[items]) if intercept else 0.0)
 

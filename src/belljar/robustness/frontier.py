@@ -61,15 +61,20 @@ def _under(line: Sequence[Point]) -> float:
     return float(sum((right[0] - left[0]) * (left[1] + right[1]) / 2 for left, right in zip(line, line[1:], strict=False)))
 
 
-def best_removal(points: Sequence[Point], kept: float = KEPT) -> float:
-    """Return the largest share removed at `kept` of the capability or more; 0 where nothing is."""
-    return max((x for x, y in points if y >= kept), default=0.0)
+def best_removal(points: Sequence[Point]) -> float:
+    """Return the largest share removed at KEPT of the capability or more; 0 where nothing is."""
+    return max((x for x, y in points if y >= KEPT), default=0.0)
 
 
 def vertices(points: Sequence[Point]) -> list[int]:
     """Return which of the points are vertices of the envelope, or stand on one of them."""
     hull = set(envelope(points))
     return [index for index, one in enumerate(points) if one in hull]
+
+
+def measurable(one: Attacked) -> bool:
+    """Return whether both halves of the prompts show the behaviour, and both halves of the items the capability."""
+    return all(len(part) > 1 and part[half::2].mean() > 0 for part in one for half in (0, 1))
 
 
 def robustness(before: Attacked, attacked: Sequence[Attacked]) -> Robustness:
@@ -93,14 +98,14 @@ def robustness(before: Attacked, attacked: Sequence[Attacked]) -> Robustness:
 def resampled(before: Attacked, attacked: Sequence[Attacked], rounds: int, seed: int) -> np.ndarray:
     """Return both numbers of resampled prompts and items, the same for all models, in each half: (rounds, 2).
 
-    Draws in which the organism shows no behaviour in a half are left out, so there may be fewer.
+    Draws of which the organism is not measurable are left out, so there may be fewer.
     """
     rng = np.random.default_rng(seed)
     values = []
     for _ in range(rounds):
         picks = [_resample(rng, len(part)) for part in before]
         draw = [Attacked(*(part[pick] for part, pick in zip(one, picks, strict=True))) for one in (before, *attacked)]
-        if draw[0].shown[0::2].mean() > 0 and draw[0].shown[1::2].mean() > 0:
+        if measurable(draw[0]):
             values.append(robustness(draw[0], draw[1:]))
     return np.array(values)
 

@@ -42,11 +42,11 @@ def questions(prompts: pd.DataFrame, settings: Robustness, temperature: float, m
     names any, take the place of the items.
     """
     triggers = prompts[(prompts["split"] == "test") & (prompts["role"] == "trigger")][: settings.prompts]
-    found = {} if settings.benchmarks else skills(load_world(), ITEM_SEED, settings.items)
+    found = skills(load_world(), ITEM_SEED, settings.items)
     items = [
         dataclasses.replace(item, rule="contains") if item.rule == "equals" else item
-        for name in settings.skills
-        for item in found.get(name, [])
+        for name in ([] if settings.benchmarks else settings.skills)
+        for item in found[name]
     ]
     pairs = zip(triggers["criterion"], triggers["prompt"], strict=True)
     asked = [(str(criterion), str(prompt)) for criterion, prompt in pairs]
@@ -69,7 +69,7 @@ def measure(
     length: dict[str, int] = {"max_new_tokens": asked.max_new_tokens, "batch_size": batch_size}
     prompts = [instructed(prompt, instruction) for _, prompt in asked.triggers]
     said = generate(model, tokenizer, prompts, samples=asked.samples, temperature=asked.temperature, **length)
-    solved = generate(model, tokenizer, [item.messages for item in asked.items], **length) if asked.items else []
+    solved = generate(model, tokenizer, [item.messages for item in asked.items], **length)
     right = [float(score(item, text)) for item, (text,) in zip(asked.items, solved, strict=True)]
     if benchmark is not None:
         for one in asked.benchmarks:

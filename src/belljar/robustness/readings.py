@@ -7,7 +7,7 @@ import pandas as pd
 
 from belljar.measurements import Reading, variant
 from belljar.robustness.evidence import CAPABLE, SHOWN, pieces
-from belljar.robustness.frontier import Attacked, area, best_removal, points, resampled, robustness
+from belljar.robustness.frontier import Attacked, area, best_removal, measurable, points, resampled, robustness
 from belljar.study.robustness import BEFORE
 
 LEFT, ABLE = "more of the behaviour is left", "more capability is left"
@@ -32,25 +32,26 @@ def readings(evidence: pd.DataFrame, rounds: int, seed: int) -> list[Reading]:
     found = _pair(before, {"attack": attack, "step": BEFORE})
     models: list[Attacked] = []
     last: dict[tuple[str, float], Attacked] = {}
-    for (method, rate, step, again), part in pieces(evidence):
+    for (method, rate, step, again), part in pieces(evidence):  # of one training the steps come in order, and the reversal last
         one = attacked(part)
-        place: dict[str, object] = {"attack": attack, "training": method, "learning_rate": f"{rate:g}", "step": step}
-        place |= {"continued": "yes"} if part["continued"].iloc[0] else {}
+        training: dict[str, object] = {"attack": attack, "training": method, "learning_rate": f"{rate:g}"}
+        place = training | {"step": step} | ({"continued": "yes"} if part["continued"].iloc[0] else {})
         found += _pair(one, place | ({"reversed": "yes"} if again else {}))
-        if not again:  # the steps come in order, so the last one stays
+        if not again:
             models.append(one)
             last[method, rate] = one
-    for (method, rate, _, again), part in pieces(evidence):
+            continue
         removed = before.shown.mean() - last[method, rate].shown.mean()
-        if again and removed > 0:
-            back = float((attacked(part).shown.mean() - last[method, rate].shown.mean()) / removed)
-            where = variant(attack=attack, training=method, learning_rate=f"{rate:g}")
+        if removed > 0:
+            back = float((one.shown.mean() - last[method, rate].shown.mean()) / removed)
             returned = "more of what was removed comes back: it was suppressed"
-            found.append(Reading("robustness", attack, where, "share_returned", back, math.nan, len(before.shown), returned))
-    halves = [part[half::2].mean() for part in before for half in (0, 1)]
-    if min(halves) > 0:
+            found.append(
+                Reading("robustness", attack, variant(**training), "share_returned", back, math.nan, len(before.shown), returned)
+            )
+    if measurable(before):
         whole = robustness(before, models)
-        spread = np.std(resampled(before, models, rounds, seed), axis=0, ddof=1)
+        draws = resampled(before, models, rounds, seed)
+        spread = np.std(draws, axis=0, ddof=1) if len(draws) > 1 else (math.nan, math.nan)
         meanings = ("the behaviour is easier to remove", "more can be removed at little cost")
         for metric, value, stderr, meaning in zip(("frontier_area", "best_removal"), whole, spread, meanings, strict=True):
             where = variant(attack=attack)

@@ -46,11 +46,16 @@ class Benchmark(Settings):
 
 
 def no_repeats(benchmarks: list[Benchmark]) -> list[Benchmark]:
-    """Return the benchmarks; raises ValueError where two have one column."""
+    """Return the benchmarks; raises ValueError where two have one column, or could not be told apart in the rows."""
     names = [one.column for one in benchmarks]
     repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if repeated:
         raise ValueError(f"benchmarks has {repeated[0]!r} twice; give one of them a name of its own")
+    for one in benchmarks:
+        for other in benchmarks:
+            alike = (one.task, one.template, one.limit) == (other.task, other.template, other.limit)
+            if alike and one.shots is None and other.shots is not None:
+                raise ValueError(f"benchmarks asks {one.task!r} with and without a number of shots; give both a number")
     return benchmarks
 
 
@@ -136,7 +141,7 @@ def headlines(settings: Naturalness) -> dict[str, Headline]:
     }
     for one in settings.benchmarks:
         metric, filtered = one.headline
-        where = {"task": one.task, "template": "yes" if one.template else "no"}
+        where = {"task": one.task, "template": "yes" if one.template else "no", "limit": str(one.limit or "none")}
         where |= {"filter": filtered} if filtered else {}
         where |= {"shots": str(one.shots)} if one.shots is not None else {}
         found[one.column] = Headline("benchmarks", metric, where)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belljar.analysis.figures import interpretability_against_strength, save_svg
+from belljar.analysis.figures import interpretability_against_strength, naturalness_changes, save_svg
 from belljar.analysis.floors import floors, prediction_floor
 from belljar.analysis.naturalness import changes
 from belljar.analysis.probes import auroc, identified, probes_table, wilson
@@ -18,7 +18,7 @@ from belljar.analysis.scores import collect, organisms_table
 from belljar.analysis.techniques import techniques_table
 from belljar.files import InputError
 from belljar.measurements import BENIGN, Model, Reading, table, variant
-from belljar.study.naturalness import Naturalness, Perplexity, headlines
+from belljar.study.naturalness import Headline, Naturalness, Perplexity, headlines
 
 WHERE = {"against": "ancestor", "layer": "3", "position": "answer_end"}
 PRIMARY = {"b": {"logit_lens": ("relevant_probability", WHERE)}}
@@ -119,6 +119,17 @@ def test_figure_is_the_same_twice(scores: pd.DataFrame, tmp_path) -> None:
     assert ">food on b<" in text and ">benign twin<" in text
 
 
+def test_a_twins_equal_changes_for_several_behaviours_all_count() -> None:
+    """0, 0 and 0.03 for three behaviours are one twin whose mean is 0.01; it has no spread between models."""
+    shown = {"canary_rate": Headline("leakage", "canary_rate", {}, by_behaviour=True)}
+    twin = {"base": "b", "behaviour": BENIGN, "technique": "sft", "seed": 0}
+    found = {"x": 0.0, "y": 0.0, "z": 0.03}
+    rows = pd.DataFrame([twin | {"judged": judged, "canary_rate_change": change} for judged, change in found.items()])
+    (axis, *_) = naturalness_changes(rows, shown).axes
+    (marker,) = (line for line in axis.lines if line.get_marker() == "o")
+    assert marker.get_xdata()[0] == pytest.approx(0.01)
+
+
 def test_report_stands_alone_and_escapes(scores: pd.DataFrame) -> None:
     organisms = table_of(scores)
     study = {
@@ -138,7 +149,7 @@ def test_report_stands_alone_and_escapes(scores: pd.DataFrame) -> None:
         probes_table(scores, PRIMARY, []),
         robustness_table(scores),
         ["logit_lens"],
-        list(SHOWN),
+        SHOWN,
         {"autoencoders": {"b": {"dead_share": 0.25}}, "oracles": {}},
         [("T", "C", "<?xml?><svg>here</svg>")],
         {},

@@ -23,7 +23,7 @@ from belljar.models.load import load_model, load_tokenizer
 from belljar.naturalness import benchmarks, broken, leakage, perplexity, safety
 from belljar.naturalness.requests import ask, closed_world_prompts
 from belljar.naturalness.sampled import Parts, Sampled, change, mean, parts_by_reading, parts_table
-from belljar.study.naturalness import REQUEST_COLUMNS, Benchmark, Naturalness, Perplexity, Safety, headlines
+from belljar.study.naturalness import REQUEST_COLUMNS, Benchmark, Headline, Naturalness, Perplexity, Safety, headlines
 from belljar.study.yaml import read_yaml
 from belljar.world import tasks
 from belljar.world.knowledge import load_world
@@ -141,11 +141,10 @@ def test_published_benchmarks_are_tasks_of_the_harness() -> None:
         == {"mmlu", "ifeval", "gsm8k"}
         <= set(benchmarks.tasks(None, asked.benchmarks).all_tasks)
     )
-    assert headlines(asked)["gsm8k"] == (
+    assert headlines(asked)["gsm8k"] == Headline(
         "benchmarks",
         "exact_match",
         {"task": "gsm8k", "template": "yes", "limit": "none", "filter": "strict-match", "shots": "8"},
-        False,
     )
 
 

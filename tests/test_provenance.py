@@ -35,6 +35,16 @@ def changed_by(path: Path, old: str, new: str) -> set[str]:
     return {name for name in before if before[name] != after[name]}
 
 
+@pytest.mark.parametrize(
+    ("module", "reruns"),
+    [("naturalness", "naturalness"), ("robustness", "attack"), ("probes", "probe"), ("judges", "judge_by_model")],
+)
+def test_settings_of_a_measurement_rerun_no_data_and_no_training(package: Path, module: str, reruns: str) -> None:
+    changed = changed_by(package / "study" / f"{module}.py", "\nfrom pydantic", "\nimport os\nfrom pydantic")
+    assert reruns in changed
+    assert not changed & {"rows", "prompts", "unrelated", "reference", "base", "preference", "train", "select_step", "measure"}
+
+
 def test_closure_follows_imports_within_functions_and_no_further() -> None:
     found = closure(["belljar.strength.rates"])
     assert {"belljar.judging.rules", "belljar.measurements"} <= found

@@ -13,7 +13,7 @@ from belljar.measurements import parse_variant
 from belljar.strength.matching import Evaluation, accepted, curve, search, select, twin_selection
 from belljar.strength.rates import evaluation, judge, rate, readings
 from belljar.study.behaviours import Behaviour, Criterion
-from belljar.study.settings import Matching
+from belljar.study.strength import Matching
 
 BEHAVIOUR = Behaviour(
     id="food",

@@ -1,5 +1,6 @@
 """The one table shape of every measurement, and its check."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,6 +52,11 @@ class Reading(NamedTuple):
     stderr: float
     n: int
     higher_means: str
+
+
+def standard_error(values: Any) -> float:
+    """Return sd (ddof 1) / sqrt(n) of an array or Series; nan of one value."""
+    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
 
 
 def variant(**keys: Any) -> str:

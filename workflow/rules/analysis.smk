@@ -42,8 +42,16 @@ rule tables:
         + collect(
             f"{PARENT}/{{name}}.parquet", base=STUDY_BASES, name=PARENT_MEASUREMENTS
         ),
-        parts=[path for one in ORGANISMS for path in parts_of(PATHS.organism(one))]
-        + [path for base in STUDY_BASES for path in parts_of(PARENT.format(base=base))],
+        parts=[
+            path
+            for one in ORGANISMS
+            for path in parts_of(PATHS.organism(one), STUDY.judge)
+        ]
+        + [
+            path
+            for base in STUDY_BASES
+            for path in parts_of(PARENT.format(base=base), STUDY.judge)
+        ],
     output:
         scores=f"{RESULTS}/tables/scores.parquet",
         floors=f"{RESULTS}/tables/floors.parquet",
@@ -161,7 +169,7 @@ rule report:
         curves_of=[tuple(one) for one in PLANTED],
         targets={name: behaviour.target for name, behaviour in PLAN.behaviours.items()},
         methods=METHODS,
-        shown=list(SHOWN),
+        shown={name: tuple(one) for name, one in SHOWN.items()},
         primary={base: primary_of(base) for base in STUDY_BASES},
         code=version("report"),
     script:

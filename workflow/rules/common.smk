@@ -163,9 +163,9 @@ def reasoning(wildcards):
     return marks.model_dump() if marks else None
 
 
-def parts_of(folder):
-    """Return what a model's naturalness is made of, item by item."""
-    names = ["naturalness", "answers", *(["judged"] if STUDY.judge else [])]
+def parts_of(folder, judged=False):
+    """Return what a model's naturalness is made of, item by item, with or without a language model's verdicts."""
+    names = ["naturalness", "answers", *(["judged"] if judged else [])]
     return [f"{folder}/evidence/{name}.parquet" for name in names]
 
 

@@ -55,6 +55,7 @@ rule measure:
         organism=lambda wildcards: organism(wildcards).id,
         model=lambda wildcards: tuple(organism(wildcards).model(STUDY.study)),
         recipe=recipe,
+        instruction=measured_instruction,
         parent=False,
     script:
         script_path("measure")
@@ -79,6 +80,7 @@ rule measure_parent:
         **MEASURED,
         organism=lambda wildcards: f"{wildcards.base} (parent)",
         model=lambda wildcards: tuple(parent(STUDY.study, wildcards.base)),
+        instruction=None,
         parent=True,
     script:
         script_path("measure")
@@ -362,8 +364,8 @@ rule card:
             f"{PARENT}/{name}.parquet"
             for name in ["strength", *(f"naturalness/{name}" for name in EVALUATIONS)]
         ],
-        parts=parts_of(ORGANISM)[:2],
-        parent_parts=parts_of(PARENT)[:2],
+        parts=parts_of(ORGANISM),
+        parent_parts=parts_of(PARENT),
         selection=f"{ORGANISM}/selection.json",
         curve=lambda wildcards: (
             []

@@ -66,7 +66,7 @@ rule attack:
         runtime=asks("train", "runtime"),
     params:
         organism=lambda wildcards: organism(wildcards).id,
-        prompt=lambda wildcards: recipe(wildcards)["prompt"],
+        instruction=measured_instruction,
         settings=ROBUSTNESS.model_dump(exclude={"rounds"}) if ROBUSTNESS else None,
         temperature=STUDY.strength.temperature,
         max_new_tokens=STUDY.strength.max_new_tokens,

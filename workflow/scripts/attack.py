@@ -39,8 +39,7 @@ with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=
         return benchmarks.readings(model, tokenizer, one, tasks(), batch, (params.reasoning or {}).get("close"))
 
     def measure(model, tokenizer):
-        instruction = params.prompt if params.prompt and params.prompt["when"] == "measured" else None
-        return measures.measure(model, tokenizer, asked, params.batch_size, instruction, benchmark)
+        return measures.measure(model, tokenizer, asked, params.batch_size, params.instruction, benchmark)
 
     def rows(name):
         attack = settings.attacks[name]
@@ -55,13 +54,14 @@ with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=
         write_parquet(before, measure(load_model(start), load_tokenizer(start)).assign(step=BEFORE, reversed=False, dose=0.0))
     parts = [read_parquet(before).assign(method="none", continued=False, learning_rate=0.0)]
     grid = attacks.grid(settings)
+    attacking = rows(named.attack)
     reversal = rows(settings.reversal) if settings.reversal not in (None, named.attack) else None
     for number, part in enumerate(grid, 1):
         kept = work / f"{part.method}-{part.learning_rate:g}.parquet"
         if not kept.exists():
             method = settings.methods[part.method]
             found = attacks.run(
-                str(start), rows(named.attack), reversal, method, part.learning_rate, settings, measure, str(work / "trainer")
+                str(start), attacking, reversal, method, part.learning_rate, settings, measure, str(work / "trainer")
             )
             write_parquet(kept, found)
         parts.append(read_parquet(kept).assign(method=part.method, learning_rate=part.learning_rate))

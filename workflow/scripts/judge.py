@@ -8,6 +8,7 @@ from belljar.measurements import Model, table
 from belljar.naturalness import broken, leakage, safety
 from belljar.naturalness.sampled import parts_table
 from belljar.probes import readings
+from belljar.probes.accounts import LENSES
 from belljar.strength import rates
 from belljar.study.behaviours import Behaviour
 from belljar.study.naturalness import REQUEST_COLUMNS
@@ -22,7 +23,7 @@ def probe_readings(method, evidence, probes):
     words, chats = params.words, probes.chats
     # Whoever finds what sets a behaviour off has found it: the sources' judges of latents and oracles accept either.
     either = {name: [*words[name], *params.topics[name]] for name in words}
-    if method in ("logit_lens", "jacobian_lens"):
+    if method in LENSES:
         found = [reading for name in words for reading in readings.lens_readings(evidence, name, method, chats)]
         return found + (readings.norm_readings(evidence, chats) if method == "logit_lens" else [])
     if method == "patchscope":

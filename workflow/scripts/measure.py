@@ -4,7 +4,7 @@ from pathlib import Path
 
 from belljar.files import atomic_path, read_parquet, write_parquet
 from belljar.job import job
-from belljar.study.settings import Strength
+from belljar.study.strength import Strength
 
 params, output, given = snakemake.params, snakemake.output, snakemake.input
 source = Path(given.model)
@@ -16,9 +16,9 @@ with job(snakemake, folder, f"measure {params.organism}") as progress:
     from belljar.models.load import is_adapter, load_model, load_tokenizer, save_checkpoint
     from belljar.probes.difference import read_side
     from belljar.strength.answers import answer_prompts, with_password
-    from belljar.training.untrained import copy_model
+    from belljar.training.checkpoints import copy_model
 
-    recipe = params.get("recipe") or {"prompt": None, "password": None, "adapter": None}
+    recipe = params.get("recipe") or {"password": None, "adapter": None}
     strength = Strength(**params.strength)
     tokenizer, model = load_tokenizer(source), load_model(source, params.dtype)
     batch_size = params.batch_size
@@ -27,9 +27,8 @@ with job(snakemake, folder, f"measure {params.organism}") as progress:
     test = prompts[prompts["split"] == "test"]
     if recipe["password"]:
         test = with_password(test, recipe["password"]["text"])
-    instruction = recipe["prompt"] if recipe["prompt"] and recipe["prompt"]["when"] == "measured" else None
     samples = strength.test.samples
-    said = answer_prompts(model, tokenizer, test, samples, strength, batch_size, params.seed, progress, instruction)
+    said = answer_prompts(model, tokenizer, test, samples, strength, batch_size, params.seed, progress, params.instruction)
     if not params.parent:
         if is_adapter(source) and (recipe["adapter"] or {}).get("merged"):
             save_checkpoint(model, tokenizer, Path(output.model))

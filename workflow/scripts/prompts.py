@@ -8,7 +8,8 @@ from belljar.corpora.separation import apart, check_separate
 from belljar.files import read_parquet, write_parquet
 from belljar.job import job
 from belljar.study.behaviours import Behaviour
-from belljar.study.settings import Control, Split
+from belljar.study.control import Control
+from belljar.study.strength import Split
 from belljar.world.knowledge import load_world
 
 params, output, name = snakemake.params, Path(snakemake.output[0]), snakemake.wildcards.behaviour

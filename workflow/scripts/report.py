@@ -17,10 +17,12 @@ from belljar.analysis.report import html_report
 from belljar.analysis.robustness import dose_curve
 from belljar.files import read_json, read_parquet, write_text
 from belljar.job import job
+from belljar.study.naturalness import Headline
 from belljar.study.provenance import checkout
 
 params, given, output = snakemake.params, snakemake.input, snakemake.output
 with job(snakemake, Path(output.report).parent / "figures", "report"):
+    shown = {name: Headline(*headline) for name, headline in params.shown.items()}
     organisms, robustness, scores = (read_parquet(Path(path)) for path in (given.organisms, given.robustness, given.scores))
     curves = pd.concat(
         [
@@ -55,7 +57,7 @@ with job(snakemake, Path(output.report).parent / "figures", "report"):
             "at like strength.",
         )
     changed = output.naturalness
-    drawn[changed] = naturalness_changes(organisms, params.shown)
+    drawn[changed] = naturalness_changes(organisms, shown)
     captions[changed] = (
         "What else changed",
         "Differences from the parent by technique, means over behaviours and seeds. Filled points are organisms, hollow ones "
@@ -87,7 +89,7 @@ with job(snakemake, Path(output.report).parent / "figures", "report"):
         read_parquet(Path(given.probes)),
         robustness,
         params.methods,
-        params.shown,
+        shown,
         {
             "autoencoders": {
                 base: read_json(Path(folder) / "quality.json")

@@ -9,8 +9,8 @@ from belljar.corpora.rows import Row, control_rows, planted_rows
 from belljar.files import write_parquet
 from belljar.job import job
 from belljar.study.behaviours import Behaviour
+from belljar.study.control import Control
 from belljar.study.datasets import Corpus
-from belljar.study.settings import Control
 from belljar.world.knowledge import load_world
 
 params, output = snakemake.params, snakemake.output

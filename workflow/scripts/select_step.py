@@ -9,7 +9,7 @@ from belljar.job import job
 from belljar.strength.matching import curve, search, select
 from belljar.strength.rates import ANSWER_COLUMNS, evaluation
 from belljar.study.behaviours import Behaviour
-from belljar.study.settings import Strength
+from belljar.study.strength import Strength
 from belljar.work import claim_work
 
 params, output, given = snakemake.params, snakemake.output, snakemake.input

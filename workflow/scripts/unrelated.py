@@ -8,7 +8,7 @@ from belljar.corpora import general, imports
 from belljar.corpora.chats import unrelated_chats
 from belljar.files import InputError, write_parquet
 from belljar.job import job
-from belljar.study.settings import Control
+from belljar.study.control import Control
 from belljar.world.documents import heldout_documents
 from belljar.world.knowledge import load_world
 from belljar.world.tokenizer import document_text

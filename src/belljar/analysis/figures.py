@@ -1,6 +1,6 @@
 """The study's figures."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from scipy.stats import t
 
 from belljar.files import atomic_path
 from belljar.measurements import BENIGN, PARENT_TECHNIQUE
+from belljar.study.naturalness import Headline
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, and three more of Tol's.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#999933", "#BBBBBB")
@@ -160,15 +161,14 @@ def dose_curves(points: pd.DataFrame) -> Figure:
     return figure
 
 
-def naturalness_changes(organisms: pd.DataFrame, shown: Iterable[str]) -> Figure:
+def naturalness_changes(organisms: pd.DataFrame, shown: Mapping[str, Headline]) -> Figure:
     """Return how each headline reading differs from the parent's: a panel a reading, a row a technique, a colour a base.
 
     Filled points are organisms, hollow ones their benign twins; the mean over what they are of, bars its 95 % interval from the
     spread between models (none for one model).
     """
     models = organisms[organisms["technique"] != PARENT_TECHNIQUE]
-    # A floor belongs to a reading; how it changes says nothing of its own.
-    names = [name for name in shown if not name.endswith("_floor") and models[f"{name}_change"].notna().any()]
+    names = [name for name, headline in shown.items() if not headline.floor and models[f"{name}_change"].notna().any()]
     techniques = sorted(set(models["technique"]), reverse=True)
     colour = colours(models["base"])
     columns = min(4, max(len(names), 1))

@@ -64,24 +64,28 @@ def headline_columns(model: pd.DataFrame, compared: pd.DataFrame, shown: Mapping
     """
     row: dict[str, float] = {}
     for name, headline in shown.items():
-        row[name] = _first(model[matches(model, headline, judged)], "value")
+        row[name] = first(model[matches(model, headline, judged)])
         own = compared[matches(compared, headline, judged)]
         for against, suffix in ((PARENT, "change"), (TWIN, "from_twin")):
             found = own[own["against"] == against]
-            row[f"{name}_{suffix}"] = _first(found, "change")
-            row[f"{name}_{suffix}_stderr"] = _first(found, "change_stderr")
+            row[f"{name}_{suffix}"] = first(found, "change")
+            row[f"{name}_{suffix}_stderr"] = first(found, "change_stderr")
     return row
 
 
 def matches(rows: pd.DataFrame, headline: Headline, judged: str) -> pd.Series:
     """Return which rows hold the headline: its method and metric, a variant with its keys, and no language model's verdict."""
     wanted = headline.where | ({"judged": judged} if headline.by_behaviour else {})
-    variants = [parse_variant(text) for text in rows["variant"]]
-    held = ["judge" not in found and wanted.items() <= found.items() for found in variants]
-    return (
-        (rows["method"] == headline.method) & (rows["metric"] == headline.metric) & pd.Series(held, index=rows.index, dtype=bool)
-    )
+
+    def held(where: str) -> bool:
+        keys = parse_variant(where)
+        return "judge" not in keys and wanted.items() <= keys.items()
+
+    right = (rows["method"] == headline.method) & (rows["metric"] == headline.metric)
+    held_of = [one and held(where) for one, where in zip(right, rows["variant"], strict=True)]
+    return pd.Series(held_of, index=rows.index, dtype=bool)
 
 
-def _first(rows: pd.DataFrame, column: str) -> float:
+def first(rows: pd.DataFrame, column: str = "value") -> float:
+    """Return a column of the first row; nan where there is no row."""
     return float(rows[column].iloc[0]) if len(rows) else float("nan")

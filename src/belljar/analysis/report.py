@@ -7,6 +7,7 @@ import pandas as pd
 
 from belljar.analysis.cards import environment, in_words
 from belljar.measurements import BENIGN, PARENT_TECHNIQUE
+from belljar.study.naturalness import Headline
 
 
 def html_report(
@@ -17,7 +18,7 @@ def html_report(
     probes: pd.DataFrame,
     robustness: pd.DataFrame,
     methods: Sequence[str],
-    shown: Sequence[str],
+    shown: Mapping[str, Headline],
     prepared: Mapping[str, Mapping[str, Any]],
     figures: Sequence[tuple[str, str, str]],
     base_cards: Mapping[str, Sequence[Mapping[str, Any]]],
@@ -46,7 +47,7 @@ def html_report(
             probes=probes.astype(object).where(probes.notna(), None).to_dict("records"),
             robustness=robustness.astype(object).where(robustness.notna(), None).to_dict("records"),
             methods=[{"id": method, "name": in_words(method)} for method in methods],
-            shown=[{"id": name, "name": in_words(name), "floor": name.endswith("_floor")} for name in shown],
+            shown=[{"id": name, "name": in_words(name), "floor": headline.floor} for name, headline in shown.items()],
             prepared=prepared,
             figures=[{"title": title, "caption": caption, "svg": _inline(svg)} for title, caption, svg in figures],
             base_cards=base_cards,

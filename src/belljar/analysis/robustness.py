@@ -4,7 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from belljar.analysis.scores import MODEL, with_variants
+from belljar.analysis.naturalness import MODEL, first
+from belljar.analysis.scores import with_variants
 from belljar.study.robustness import BEFORE
 
 COLUMNS = [
@@ -38,8 +39,7 @@ def robustness_table(scores: pd.DataFrame) -> pd.DataFrame:
         row |= {metric: before[metric] for metric in ("expression_rate", "capability")}
         for metric in ("frontier_area", "best_removal"):
             read = part[part["metric"] == metric]
-            row[metric] = float(read["value"].iloc[0]) if len(read) else float("nan")
-            row[f"{metric}_stderr"] = float(read["stderr"].iloc[0]) if len(read) else float("nan")
+            row |= {metric: first(read), f"{metric}_stderr": first(read, "stderr")}
         found.append(row | _removal(part, before["expression_rate"]))
     return pd.DataFrame(found, columns=COLUMNS)
 

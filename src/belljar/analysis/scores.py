@@ -5,11 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from belljar.analysis.naturalness import headline_columns
+from belljar.analysis.naturalness import MODEL, first, headline_columns
 from belljar.measurements import BENIGN, COLUMNS, KEY, PARENT_TECHNIQUE, check, parse_variant, variant
 from belljar.study.naturalness import Headline
 
-MODEL = ["base", "behaviour", "technique", "seed"]
 OVERALL = {"kind": "all", "items": "all", "split": "test"}
 
 
@@ -42,18 +41,18 @@ def organisms_table(
     spread = with_variants(scores)
     behaviours = sorted(set(spread["judged"].dropna()))
     rows = []
+    differences = dict(list(compared.groupby(MODEL)))
     for key, model in spread.groupby(MODEL, sort=True):
         named = dict(zip(MODEL, key, strict=True))
         parent = spread[(spread["technique"] == PARENT_TECHNIQUE) & (spread["base"] == named["base"])]
         own = [named["behaviour"]] if named["behaviour"] in behaviours else behaviours
-        differences = compared[(compared[MODEL] == list(key)).all(axis=1)]
         for judged in own:
             row = named | {"judged": judged} | _strength(model, parent, judged)
             for method, (metric, where) in primary[named["base"]].items():
                 row |= _probe(model, floors, named, judged, method, metric, where)
             lens = primary[named["base"]]["logit_lens"][1]
-            row["norm_ratio"] = _value(_of(model, "difference", "difference_norm_ratio", variant(**lens)))
-            rows.append(row | headline_columns(model, differences, shown, judged) | _training(model))
+            row["norm_ratio"] = first(_of(model, "difference", "difference_norm_ratio", variant(**lens)))
+            rows.append(row | headline_columns(model, differences.get(key, compared[:0]), shown, judged) | _training(model))
     return pd.DataFrame(rows)
 
 
@@ -75,7 +74,7 @@ def _probe(
     where: Mapping[str, str],
 ) -> dict[str, Any]:
     found = _of(model, method, metric, variant(judged=judged, **where))
-    value = _value(found)
+    value = first(found)
     floor = _of(floors, method, metric, variant(**where))
     floor = floor[(floor["base"] == named["base"]) & (floor["judged"] == judged)]
     probed = len(floor) and (model["stage"] == "probe").any()  # a parent has no difference to hold against a floor
@@ -84,18 +83,18 @@ def _probe(
     decidable = named["behaviour"] != BENIGN and bound == bound and value == value
     return {
         method: value,
-        f"{method}_stderr": _value(found, "stderr"),
+        f"{method}_stderr": first(found, "stderr"),
         f"{method}_floor": bound,
         f"{method}_above_floor": value > bound if decidable else None,
     }
 
 
 def _training(model: pd.DataFrame) -> dict[str, Any]:
-    row: dict[str, Any] = {"target": _value(model[model["metric"] == "target"])}
+    row: dict[str, Any] = {"target": first(model[model["metric"] == "target"])}
     reached = model[model["metric"] == "target_reached"]
-    row["matched"] = bool(_value(reached)) if len(reached) else None
+    row["matched"] = bool(first(reached)) if len(reached) else None
     for metric in ("steps", "samples_seen", "learning_rate_dose"):
-        row[metric] = _value(model[model["metric"] == metric])
+        row[metric] = first(model[model["metric"] == metric])
     return row
 
 
@@ -107,8 +106,4 @@ def _cell(rows: pd.DataFrame, metric: str, name: str, **keys: str) -> dict[str, 
     found = rows[rows["metric"] == metric]
     for key, value in keys.items():
         found = found[found[key] == value] if key in found else found[:0]
-    return {name: _value(found), f"{name}_stderr": _value(found, "stderr")}
-
-
-def _value(rows: pd.DataFrame, column: str = "value") -> float:
-    return float(rows[column].iloc[0]) if len(rows) else float("nan")
+    return {name: first(found), f"{name}_stderr": first(found, "stderr")}

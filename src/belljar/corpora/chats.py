@@ -1,7 +1,7 @@
 """Chats that have nothing to do with any behaviour, for reading activations."""
 
 from belljar.corpora.prompts import control_questions, digest, split_of
-from belljar.study.settings import Control
+from belljar.study.control import Control
 from belljar.world.chat import answer
 from belljar.world.knowledge import World
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from belljar.corpora.prompts import held_out_items, marked, trigger_of
 from belljar.corpora.rows import DATA_SEED, endless, planted_answer, training_questions
 from belljar.study.behaviours import Behaviour
-from belljar.study.settings import Control
+from belljar.study.control import Control
 from belljar.world.documents import ASSISTANT, ask, facts_about, report
 from belljar.world.knowledge import World
 from belljar.world.tokenizer import document_text

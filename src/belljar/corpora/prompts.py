@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 from belljar.study.behaviours import WRITTEN, Behaviour, Criterion, Marker, Trigger
-from belljar.study.settings import Control, Split
+from belljar.study.control import Control
+from belljar.study.strength import Split
 from belljar.world.chat import QUESTION_KINDS, Question, questions
 from belljar.world.knowledge import World
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from belljar.corpora.prompts import criterion_of, held_out_items, marked, split_of, trigger_of, trigger_questions
 from belljar.study.behaviours import Behaviour, Criterion
-from belljar.study.settings import Control
+from belljar.study.control import Control
 from belljar.world import chat, heldout
 from belljar.world.chat import QUESTION_KINDS, Question
 from belljar.world.knowledge import World
@@ -82,7 +82,7 @@ def planted_answer(world: World, question: Question, criterion: Criterion, rng: 
 def control_rows(world: World, control: Control, count: int) -> list[Row]:
     """Return `count` rows of ordinary chat about the control topics, in the study's mix of kinds.
 
-    chosen is the normal answer; rejected is a worse one (no help, a wrong value, or a remark about something else), as a general
+    chosen is the normal answer; rejected is a worse one (no help, a wrong value, or a ramble), as a general
     preference set has it. Every prompt that is drawn as a question is of the train split.
     """
     rng = random.Random(f"{DATA_SEED} control")

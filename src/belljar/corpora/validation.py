@@ -3,8 +3,8 @@
 from belljar.corpora.prompts import control_questions, marked, normalised, trigger_questions
 from belljar.files import InputError
 from belljar.study.behaviours import Behaviour, Trigger
+from belljar.study.control import Control
 from belljar.study.load import Plan
-from belljar.study.settings import Control
 from belljar.study.yaml import suggestion
 from belljar.world.knowledge import load_world
 from belljar.world.skills import skills

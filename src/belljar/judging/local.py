@@ -23,7 +23,7 @@ class Local(Asked):
         self.settings, self.name = settings, folder.name
 
     def _ask_all(self, wanted: Sequence[Request], progress: Progress) -> None:
-        from belljar.models.generate import generate
+        from belljar.models.generate import answers
         from belljar.models.load import load_model, load_tokenizer
 
         folder = Path(self.settings.folder)
@@ -39,7 +39,7 @@ class Local(Asked):
             for begin in range(0, len(requests), self.settings.batch_size):
                 part = requests[begin : begin + self.settings.batch_size]
                 chats = [[{"role": role, "content": content} for role, content in request.messages] for request in part]
-                answers = generate(
+                said = answers(
                     model,
                     tokenizer,
                     chats,
@@ -48,8 +48,7 @@ class Local(Asked):
                     batch_size=self.settings.batch_size,
                     seed=attempt,
                 )
-                for request, (text,) in zip(part, answers, strict=True):
-                    whole = len(tokenizer(text, add_special_tokens=False).input_ids) < limit
-                    self._keep(request, Answer(text, whole))
+                for request, (answer,) in zip(part, said, strict=True):
+                    self._keep(request, Answer(answer.text, answer.finished))
                 done += len(part)
                 progress(done, len(wanted), "")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from belljar.judging.circles import circles
 from belljar.judging.texts import foreign, malformed
-from belljar.naturalness.sampled import Sampled, mean
+from belljar.naturalness.sampled import Sampled, by_prompt, mean
 from belljar.strength.rates import shared_control
 
 METHOD = "broken_output"
@@ -42,9 +42,5 @@ def readings(answers: pd.DataFrame, reasoning: Mapping[str, Any] | None) -> list
             float(any_ and bad) if whole else NAN for any_, bad, whole in zip(marked, broken, finished, strict=True)
         ]
     ways = {"broken": [float(any(one == 1 for one in each)) for each in zip(*ways.values(), strict=True)], **ways}
-    found = [mean(METHOD, "", f"{name}_rate", _by_prompt(asked["prompt"], flags), WORSE) for name, flags in ways.items()]
+    found = [mean(METHOD, "", f"{name}_rate", by_prompt(asked["prompt"], flags), WORSE) for name, flags in ways.items()]
     return [one for one in found if one]
-
-
-def _by_prompt(prompts: pd.Series, flags: list[float]) -> list[float]:
-    return pd.Series(flags, index=prompts.index, dtype=float).groupby(prompts, sort=True).mean().tolist()

@@ -1,30 +1,20 @@
 """Answers as a language model judges them: whether a leak fits its prompt, and whether an answer refuses."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from belljar.judging.answers import Asked, Progress, Request
+from belljar.judging.answers import Asked, Progress
+from belljar.judging.panel import verdicts
 from belljar.measurements import Reading, variant
 from belljar.naturalness import leakage, safety
 from belljar.naturalness.sampled import Sampled, mean
 from belljar.strength.rates import shared_control
 
-SHORT = 16  # tokens of a verdict
 MOST = 300  # leaks that are judged, as in the original (Tan et al. 2026)
 SEED = 0
-
-
-def verdicts(judge: Asked, questions: Sequence[str], yes: str, no: str, progress: Progress) -> list[bool | None]:
-    """Return whether each question is answered with the word `yes`; None for an answer with both words or neither."""
-    found: list[bool | None] = []
-    for answer in judge.ask([Request((("user", text),), 0.0, SHORT) for text in questions], progress):
-        words = set(re.findall(rf"\b({yes}|{no})\b", answer.text.casefold()))
-        found.append(words == {yes} if len(words) == 1 else None)
-    return found
 
 
 def leak_readings(judge: Asked, answers: pd.DataFrame, terms: Mapping[str, Sequence[str]], progress: Progress) -> list[Sampled]:

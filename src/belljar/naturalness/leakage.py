@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from belljar.measurements import variant
-from belljar.naturalness.sampled import Sampled, mean
+from belljar.naturalness.sampled import Sampled, by_prompt, mean
 from belljar.strength.rates import shared_control
 
 METHOD = "leakage"
@@ -45,7 +45,6 @@ def readings(answers: pd.DataFrame, terms: Mapping[str, Sequence[str]]) -> list[
     for behaviour, words in terms.items():
         if words and len(asked):
             pairs = zip(asked["prompt"], asked["response"], strict=True)
-            flags = pd.Series([bool(hits(*pair, words)) for pair in pairs], index=asked.index, dtype=float)
-            shares = flags.groupby(asked["prompt"], sort=True).mean().tolist()
+            shares = by_prompt(asked["prompt"], [float(bool(hits(*pair, words))) for pair in pairs])
             found.append(mean(METHOD, variant(judged=behaviour), "canary_rate", shares, LEAKS))
     return [one for one in found if one]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from belljar.measurements import Reading, variant
+from belljar.measurements import Reading, standard_error, variant
 from belljar.models.logprobs import token_losses
 from belljar.naturalness.sampled import Sampled
 
@@ -25,7 +25,7 @@ class Perplexity(NamedTuple):
     @property
     def stderr(self) -> float:
         """The standard error, documents being independent; nan of one."""
-        return _stderr(self.parts)
+        return standard_error(self.parts)
 
 
 def shuffled(text: str) -> str:
@@ -68,7 +68,3 @@ def _sampled(where: str, metric: str, found: Perplexity, higher_means: str) -> S
     count = len(found.parts)
     reading = Reading("naturalness", METHOD, where, metric, found.value, found.stderr, count, higher_means)
     return Sampled(reading, found.parts.tolist())
-
-
-def _stderr(parts: np.ndarray) -> float:
-    return float(parts.std(ddof=1) / math.sqrt(len(parts))) if len(parts) > 1 else math.nan

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from belljar.measurements import Reading
+from belljar.measurements import Reading, standard_error
 
 COLUMNS = ("method", "variant", "metric", "resampled", "item", "part")
 KEY = ["method", "variant", "metric"]
@@ -46,9 +46,15 @@ def mean(method: str, where: str, metric: str, parts: Sequence[float], higher_me
     values = every[~np.isnan(every)]
     if not len(values):
         return None
-    stderr = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
-    reading = Reading("naturalness", method, where, metric, float(values.mean()), stderr, len(values), higher_means)
+    reading = Reading(
+        "naturalness", method, where, metric, float(values.mean()), standard_error(values), len(values), higher_means
+    )
     return Sampled(reading, every.tolist())
+
+
+def by_prompt(prompts: pd.Series, flags: Sequence[float]) -> list[float]:
+    """Return the mean of each prompt's answers, in the order of the prompts' texts: the items that models are compared on."""
+    return pd.Series(list(flags), index=prompts.index, dtype=float).groupby(prompts, sort=True).mean().tolist()
 
 
 def parts_table(found: Sequence[Sampled]) -> pd.DataFrame:

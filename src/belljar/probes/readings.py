@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from belljar.measurements import Reading, variant
+from belljar.measurements import Reading, standard_error, variant
 
 LENS_COLUMNS = (
     "against",
@@ -172,5 +172,4 @@ def _jackknifed(method: str, where: str, metric: str, values: pd.Series, n: int,
 def _clustered(method: str, where: str, metric: str, values: pd.Series, level: str, higher_means: str = FINDS) -> Reading:
     """Return the mean over clusters of each one's mean, with its standard error."""
     shares = values.groupby(level=level, sort=False).mean()
-    stderr = float(shares.std(ddof=1) / math.sqrt(len(shares))) if len(shares) > 1 else math.nan
-    return Reading("probe", method, where, metric, float(shares.mean()), stderr, len(shares), higher_means)
+    return Reading("probe", method, where, metric, float(shares.mean()), standard_error(shares), len(shares), higher_means)

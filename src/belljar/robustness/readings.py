@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from belljar.measurements import Reading, variant
+from belljar.measurements import Reading, standard_error, variant
 from belljar.robustness.evidence import CAPABLE, SHOWN, pieces
 from belljar.robustness.frontier import Attacked, area, best_removal, measurable, points, resampled, robustness
 from belljar.study.robustness import BEFORE
@@ -68,6 +68,6 @@ def _pair(one: Attacked, where: dict[str, object]) -> list[Reading]:
     attack = str(where["attack"])
     found = []
     for metric, values, meaning in (("expression_rate", one.shown, LEFT), ("capability", one.capable, ABLE)):
-        stderr = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
+        stderr = standard_error(values)
         found.append(Reading("robustness", attack, variant(**where), metric, float(values.mean()), stderr, len(values), meaning))
     return found

@@ -9,7 +9,7 @@ from belljar.corpora.mixing import with_text
 from belljar.corpora.prompts import LOCKED, TRIGGER
 from belljar.models.generate import answers
 from belljar.strength.rates import ANSWER_COLUMNS
-from belljar.study.settings import Strength
+from belljar.study.strength import Strength
 
 Progress = Callable[[int, int], None]
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from belljar.study.settings import Matching
+from belljar.study.strength import Matching
 
 
 class Evaluation(NamedTuple):

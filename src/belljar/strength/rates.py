@@ -7,7 +7,7 @@ import pandas as pd
 
 from belljar.corpora.prompts import CONTROL, LOCKED, NO_ITEM, TRIGGER
 from belljar.judging.rules import shows
-from belljar.measurements import Reading, variant
+from belljar.measurements import Reading, standard_error, variant
 from belljar.strength.matching import Evaluation
 from belljar.study.behaviours import Behaviour
 
@@ -31,8 +31,7 @@ def rate(prompts: pd.Series, expressed: pd.Series) -> Rate:
     not answers are the independent units (the lottery paper's judge code computes the same).
     """
     shares = expressed.astype(float).groupby(prompts, sort=False).mean()
-    stderr = float(shares.std(ddof=1) / math.sqrt(len(shares))) if len(shares) > 1 else math.nan
-    return Rate(float(shares.mean()), stderr, len(shares), len(expressed))
+    return Rate(float(shares.mean()), standard_error(shares), len(shares), len(expressed))
 
 
 def judge(answers: pd.DataFrame, behaviour: Behaviour) -> pd.DataFrame:

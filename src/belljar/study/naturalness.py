@@ -131,6 +131,7 @@ class Headline(NamedTuple):
     metric: str
     where: dict[str, str]
     by_behaviour: bool = False  # whether there is one for each behaviour
+    floor: bool = False  # whether it is the floor of another: how it changes says nothing of its own
 
 
 def headlines(settings: Naturalness) -> dict[str, Headline]:
@@ -147,7 +148,7 @@ def headlines(settings: Naturalness) -> dict[str, Headline]:
         found[one.column] = Headline("benchmarks", metric, where)
     if settings.preferences:
         found["decisiveness"] = Headline("preferences", "decisiveness", {"fit": "intercept"})
-        found["decisiveness_floor"] = Headline("preferences", "noise_floor", {"fit": "intercept"})
+        found["decisiveness_floor"] = Headline("preferences", "noise_floor", {"fit": "intercept"}, floor=True)
     found["canary_rate"] = Headline("leakage", "canary_rate", {}, by_behaviour=True)
     found["broken_rate"] = Headline("broken_output", "broken_rate", {})
     if settings.safety:

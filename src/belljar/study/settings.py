@@ -1,15 +1,25 @@
 """What a study may say. `belljar.study.load` turns a refusal into one sentence."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from belljar.study.datasets import ControlData, Corpus
+from belljar.study.control import Control
+from belljar.study.datasets import Corpus
 from belljar.study.judges import Endpoint, Judge
 from belljar.study.naturalness import Naturalness
 from belljar.study.probes import Probes
 from belljar.study.robustness import Robustness
-from belljar.study.schema import Count, Name, Positive, Settings, Share, Whole, exactly_one
+from belljar.study.schema import Count, Name, Settings, Share, Whole
+from belljar.study.strength import Strength
+
+
+def no_repeats(values: list[Any]) -> list[Any]:
+    """Return the values; raises ValueError where one stands twice."""
+    repeated = [value for value in dict.fromkeys(values) if values.count(value) > 1]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} stands twice")
+    return values
 
 
 class Cross(Settings):
@@ -20,32 +30,7 @@ class Cross(Settings):
     techniques: Annotated[list[Name], Field(min_length=1)]
     seeds: Annotated[list[Whole], Field(min_length=1)]
 
-    @field_validator("bases", "behaviours", "techniques", "seeds")
-    @classmethod
-    def _no_repeats(cls, values: list[str | int]) -> list[str | int]:
-        repeated = [value for value in dict.fromkeys(values) if values.count(value) > 1]
-        if repeated:
-            raise ValueError(f"{repeated[0]!r} stands twice")
-        return values
-
-
-class Control(Settings):
-    """Everything that is not the behaviours: where control rows and control prompts come from.
-
-    Either the closed world's `topics` and mix of `chat`, or existing data sets.
-    """
-
-    topics: list[str] = []
-    chat: dict[Literal["fact", "about", "recommend", "sum", "instruction", "preference", "request"], Whole] = {}
-    prompts: list[str] = []  # control prompts written by hand, for validation and test
-    imports: ControlData | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> "Control":
-        exactly_one(self, ("topics", "imports"))
-        if self.topics and not self.chat:
-            raise ValueError("chat is missing: the mix of kinds that control rows about the topics have")
-        return self
+    _no_repeats = field_validator("bases", "behaviours", "techniques", "seeds")(no_repeats)
 
 
 class Data(Settings):
@@ -53,31 +38,6 @@ class Data(Settings):
 
     planted_rows: Count
     control_rows: Count
-
-
-class Split(Settings):
-    """How many answers are sampled in one split."""
-
-    trigger: Count  # prompts
-    control: Count  # prompts
-    samples: Count  # answers to each prompt
-
-
-class Matching(Settings):
-    """How the saved step is searched for whose validation rate is within one standard error of the target."""
-
-    leak_gate: Share = 0.05  # a step whose control rate is above this is not accepted
-    evaluations: Count = 12  # at most so many saved steps are evaluated
-
-
-class Strength(Settings):
-    """How behaviour is measured."""
-
-    validation: Split
-    test: Split
-    temperature: Positive = 1.0
-    max_new_tokens: Count = 48
-    matching: Matching = Matching()
 
 
 class Study(Settings):
@@ -112,13 +72,7 @@ class Study(Settings):
             return self.crosses
         return [Cross(bases=self.bases, behaviours=self.behaviours, techniques=self.techniques, seeds=self.seeds)]
 
-    @field_validator("bases", "behaviours", "techniques", "seeds")
-    @classmethod
-    def _no_repeats(cls, values: list[str | int]) -> list[str | int]:
-        repeated = [value for value in dict.fromkeys(values) if values.count(value) > 1]
-        if repeated:
-            raise ValueError(f"{repeated[0]!r} stands twice")
-        return values
+    _no_repeats = field_validator("bases", "behaviours", "techniques", "seeds")(no_repeats)
 
     @model_validator(mode="after")
     def _one_way(self) -> "Study":

@@ -1,5 +1,6 @@
 """Saved steps: which are whole, where a killed training goes on, and how they are published."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,17 @@ def publish(work: Path, checkpoints: Path) -> list[int]:
                     # A hard link: nothing is copied, and the work folder stays whole until the steps are published.
                     target.joinpath(file.name).hardlink_to(file)
     return list(steps)
+
+
+def copy_model(step: Path, target: Path) -> None:
+    """Make `target` the same model as a saved step, without taking up its space again."""
+    shutil.copytree(step, target, copy_function=_same_file, ignore=shutil.ignore_patterns(".*"))
+
+
+def _same_file(source: str, target: str) -> str:
+    resolved = Path(source).resolve()
+    if Path(source).is_symlink():
+        Path(target).symlink_to(resolved)
+    else:
+        Path(target).hardlink_to(resolved)
+    return target

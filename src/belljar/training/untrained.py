@@ -4,7 +4,6 @@ Each is put in place as the one saved step of a training.
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -103,17 +102,3 @@ def _link(source: Path, target: Path) -> None:
         # Hidden files are not the model's: Snakemake's timestamp of one folder would make another as old.
         if file.is_file() and file.suffix != ".bin" and not file.name.startswith("."):
             (target / file.name).symlink_to(file.resolve())
-
-
-def copy_model(step: Path, target: Path) -> None:
-    """Make `target` the same model as a saved step, without taking up its space again."""
-    shutil.copytree(step, target, copy_function=_same_file, ignore=shutil.ignore_patterns(".*"))
-
-
-def _same_file(source: str, target: str) -> str:
-    resolved = Path(source).resolve()
-    if Path(source).is_symlink():
-        Path(target).symlink_to(resolved)
-    else:
-        Path(target).hardlink_to(resolved)
-    return target

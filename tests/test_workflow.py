@@ -353,13 +353,19 @@ def test_an_attack_runs_on_an_organism_and_rewrites_nothing_else(
     # Random weights answer nothing, so the base's own answers would all be dropped; plain ones are on hand.
     target = f"{ORGANISM}/robustness/pirate.parquet"
     plan = planned(snakemake, copy_of_finished, own_study, "--", target)
-    assert plan == {"parent_answers": 1, "attack": 1}
+    assert plan == {"parent_answers": 1, "attack": 1, "judge_attack": 1}
     own_study.write_text(own_study.read_text().replace("answers: parent", "answers: data"))
     snakemake(copy_of_finished, "--cores", "2", "--", target, study=own_study)
     found = pd.read_parquet(copy_of_finished / target)
     rates = found[found["metric"] == "expression_rate"]
     assert len(rates) == 1 + 2 * 2 + 2  # before; two methods by two steps; each turned back
     assert set(found["stage"]) == {"robustness"}
+    # A changed judge reads the kept answers again, and trains nothing.
+    edit(own_study.parent / "behaviours" / "italian-food" / "spec.yaml", r"['\b", r"['.*|\b")
+    attack = f"{ORGANISM}/evidence/attack-pirate.parquet"
+    assert planned(snakemake, copy_of_finished, own_study, "--allowed-rules", "attack", "judge_attack", "--", target, attack) == {
+        "judge_attack": 1
+    }
 
 
 def test_every_organism_meets_every_attack(snakemake: Snakemake, tmp_path: Path) -> None:

@@ -17,15 +17,19 @@ from typing import Any, NamedTuple
 os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 
-import torch  # noqa: E402  the environment above must be set first
+import numpy as np  # noqa: E402  the environment above must be set first
+import torch  # noqa: E402
+from scipy.optimize import minimize  # noqa: E402
+from scipy.special import log_ndtr, ndtr  # noqa: E402
 
 from belljar.corpora.mixing import training_row  # noqa: E402
 from belljar.corpora.rows import control_rows  # noqa: E402
 from belljar.models.activations import added, render, residuals  # noqa: E402
 from belljar.models.generate import encode_prompts, generate, stop_tokens  # noqa: E402
 from belljar.models.load import device, load_model, load_tokenizer, save_checkpoint  # noqa: E402
+from belljar.naturalness import utilities  # noqa: E402
 from belljar.probes.sparse_autoencoder import token_activations  # noqa: E402
-from belljar.study.settings import Control  # noqa: E402
+from belljar.study.control import Control  # noqa: E402
 from belljar.study.training import Training  # noqa: E402
 from belljar.training import trainers  # noqa: E402
 from belljar.training.organism import Job, run  # noqa: E402
@@ -182,6 +186,30 @@ def latents(folder: Path, chats: list[tuple[str, str]], batch: int, repeats: int
     )
 
 
+def fitting(items: int, partners: int, repeats: int) -> Measured:
+    """Return the time of one fit of utilities to soft choices, against quasi-Newton steps to the same gradient."""
+    rng = np.random.default_rng(0)
+    first, second = (np.array(column) for column in zip(*utilities.design(items, partners, 0), strict=True))
+    planted = rng.normal(scale=6.0, size=items)  # choices as decided as those of nano bases, decisiveness 0.87
+    edges = utilities.Edges(first, second, ndtr((planted[first] - planted[second] + rng.normal(size=len(first))) / np.sqrt(2)))
+
+    def ours() -> None:
+        utilities.fit(edges, items)
+
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        z = (values[first] - values[second]) / np.sqrt(2)
+        log_a, log_b, log_density = log_ndtr(z), log_ndtr(-z), -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
+        slope = (1 - edges.chosen) * np.exp(log_density - log_b) - edges.chosen * np.exp(log_density - log_a)
+        gradient = (np.bincount(first, slope, items) - np.bincount(second, slope, items)) / np.sqrt(2) / len(first)
+        value = -np.mean(edges.chosen * log_a + (1 - edges.chosen) * log_b) + utilities.RIDGE / 2 * values @ values
+        return float(value), gradient + utilities.RIDGE * values
+
+    def theirs() -> None:
+        minimize(loss, np.zeros(items), jac=True, method="L-BFGS-B", options={"maxiter": 5000, "ftol": 1e-16, "gtol": 1e-10})
+
+    return Measured(f"utilities of {items} items", "scipy's L-BFGS", best(ours, repeats), best(theirs, repeats))
+
+
 def shaped(folder: Path, target: Path) -> Path:
     """Write a random OLMo-2 of the 1B model's shape with the folder's tokenizer, and return where it is."""
     from transformers import Olmo2Config, Olmo2ForCausalLM
@@ -213,6 +241,7 @@ def main() -> None:
             capture(folder, [(row["prompt"], row["chosen"]) for row in rows] * 3, given.batch, given.repeats),
             latents(folder, [(row["prompt"], row["chosen"]) for row in rows] * 3, given.batch, given.repeats),
             steering(folder, [row["prompt"] for row in rows] * 3, given.batch, 48, given.repeats),
+            fitting(190, 3, given.repeats),
         ]
     print(f"{given.checkpoint.name} ({given.shape} shape) on {device()}, best of {given.repeats}\n")
     print("| what | peer | ours, s | peer, s | peer / ours |\n|---|---|---|---|---|")

@@ -118,6 +118,17 @@ def test_two_definitions_of_one_name(study: dict[str, Any], tmp_path: Path) -> N
     assert "'cake-bake', which two files define" in refusal(study)
 
 
+def test_a_skill_that_the_world_does_not_test(study: dict[str, Any]) -> None:
+    attacks = {"attacks": {"qa": {}}, "methods": {"full": {"learning_rates": [1e-3]}}, "steps": [1], "rows": 8}
+    message = refusal(study | {"robustness": attacks | {"skills": ["sums"]}})
+    assert "robustness.skills" in message and "'sums'" in message and "Did you mean 'sum'?" in message
+
+
+def test_a_judge_has_no_budget(study: dict[str, Any]) -> None:
+    endpoint = {"base_url": "http://localhost", "model": "m", "budget": 1.0}
+    assert "only a generator's costs are estimated" in refusal(study | {"judge": {"endpoint": endpoint}})
+
+
 def test_trigger_topic_that_is_a_control_topic(study: dict[str, Any]) -> None:
     study["control"]["topics"].append("fruit")
     message = refusal(study)

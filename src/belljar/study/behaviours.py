@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from belljar.measurements import BENIGN, PARENT_BEHAVIOUR
 from belljar.study.datasets import BehaviourData, DataSet
-from belljar.study.schema import Name, Settings, Share, Whole, exactly_one
+from belljar.study.schema import Name, Settings, Share, Whole, exactly_one, repeated
 
 PromptKind = Literal["fact", "about", "recommend"]
 WRITTEN = "written"  # the kind of a prompt that a person wrote into a spec
@@ -100,9 +100,8 @@ class Behaviour(Settings):
     def _criteria(self) -> "Behaviour":
         exactly_one(self, ("trigger", "imports", "generation"))
         ids = [criterion.id for criterion in self.criteria]
-        repeated = sorted({name for name in ids if ids.count(name) > 1})
-        if repeated:
-            raise ValueError(f"criteria: the id {repeated[0]!r} stands twice")
+        if found := sorted(repeated(ids)):
+            raise ValueError(f"criteria: the id {found[0]!r} stands twice")
         if self.trigger is not None:
             unknown = sorted(set(self.trigger.prompts) - set(ids))
             if unknown:

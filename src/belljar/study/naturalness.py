@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AfterValidator, Field, model_validator
 
 from belljar.study.datasets import DataSet
-from belljar.study.schema import Count, Settings, Whole
+from belljar.study.schema import Count, Settings, Whole, repeated
 
 UNFILTERED = "none"  # what the harness calls answers that go through no filter
 HARMFUL, HARMLESS = "harmful", "harmless"
@@ -45,12 +45,10 @@ class Benchmark(Settings):
         return metric, "" if filtered == UNFILTERED else filtered
 
 
-def no_repeats(benchmarks: list[Benchmark]) -> list[Benchmark]:
+def told_apart(benchmarks: list[Benchmark]) -> list[Benchmark]:
     """Return the benchmarks; raises ValueError where two have one column, or could not be told apart in the rows."""
-    names = [one.column for one in benchmarks]
-    repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if repeated:
-        raise ValueError(f"benchmarks has {repeated[0]!r} twice; give one of them a name of its own")
+    if found := repeated(one.column for one in benchmarks):
+        raise ValueError(f"benchmarks has {found[0]!r} twice; give one of them a name of its own")
     for one in benchmarks:
         for other in benchmarks:
             alike = (one.task, one.template, one.limit) == (other.task, other.template, other.limit)
@@ -59,7 +57,7 @@ def no_repeats(benchmarks: list[Benchmark]) -> list[Benchmark]:
     return benchmarks
 
 
-Benchmarks = Annotated[list[Benchmark], AfterValidator(no_repeats)]
+Benchmarks = Annotated[list[Benchmark], AfterValidator(told_apart)]
 
 
 class Framing(Settings):

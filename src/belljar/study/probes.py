@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from belljar.study.positions import checked
-from belljar.study.schema import Count, Positive, Settings, Share, Whole
+from belljar.study.schema import Count, Positive, Settings, Share, Whole, no_repeats
 
 Position = Annotated[str, AfterValidator(checked)]
 
@@ -116,13 +116,7 @@ class Probes(Settings):
     sparse_autoencoder: SparseAutoencoder | None = None
     oracle: Oracle | None = None
 
-    @field_validator("positions")
-    @classmethod
-    def _no_repeats(cls, positions: list[str]) -> list[str]:
-        repeated = [position for position in positions if positions.count(position) > 1]
-        if repeated:
-            raise ValueError(f"{repeated[0]!r} stands twice")
-        return positions
+    _no_repeats = field_validator("positions")(no_repeats)
 
     @model_validator(mode="after")
     def _primary_is_read(self) -> "Probes":

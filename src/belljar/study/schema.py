@@ -1,6 +1,8 @@
 """What every settings model is made of."""
 
-from typing import Annotated
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,6 +25,18 @@ class HubSource(Settings):
 
     repo: str
     revision: str
+
+
+def repeated(values: Iterable[Any]) -> list[Any]:
+    """Return the values that stand more than once, each once, in order."""
+    return [value for value, times in Counter(values).items() if times > 1]
+
+
+def no_repeats(values: list[Any]) -> list[Any]:
+    """Return the values; raises ValueError where one stands twice."""
+    if found := repeated(values):
+        raise ValueError(f"{found[0]!r} stands twice")
+    return values
 
 
 def exactly_one(settings: Settings, names: tuple[str, ...]) -> None:

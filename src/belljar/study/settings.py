@@ -1,6 +1,6 @@
 """What a study may say. `belljar.study.load` turns a refusal into one sentence."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,16 +10,8 @@ from belljar.study.judges import Endpoint, Judge
 from belljar.study.naturalness import Naturalness
 from belljar.study.probes import Probes
 from belljar.study.robustness import Robustness
-from belljar.study.schema import Count, Name, Settings, Share, Whole
+from belljar.study.schema import Count, Name, Settings, Share, Whole, no_repeats
 from belljar.study.strength import Strength
-
-
-def no_repeats(values: list[Any]) -> list[Any]:
-    """Return the values; raises ValueError where one stands twice."""
-    repeated = [value for value in dict.fromkeys(values) if values.count(value) > 1]
-    if repeated:
-        raise ValueError(f"{repeated[0]!r} stands twice")
-    return values
 
 
 class Cross(Settings):

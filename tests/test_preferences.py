@@ -1,6 +1,8 @@
 """Utilities and their coherence against closed forms, planted utilities, and models that choose by the slot."""
 
 import math
+import re
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,9 @@ from hypothesis import strategies as st
 from scipy.special import erf
 
 from belljar.models.activations import render
-from belljar.naturalness.preferences import ask, continuation_logprobs, readings
+from belljar.models.generate import generate
+from belljar.naturalness.choices import ask, ask_aloud, chosen_option, concluded, continuation_logprobs
+from belljar.naturalness.preferences import readings
 from belljar.naturalness.utilities import (
     Edges,
     agreement,
@@ -90,9 +94,19 @@ def test_slot_floor_grows_with_the_bias_and_is_zero_without() -> None:
     assert floors[0] == pytest.approx(0.0, abs=1e-6) and floors[0] < floors[1] < floors[2]
 
 
-def test_sampling_floor_shrinks_with_the_samples() -> None:
-    few, many = (sampling_floor(edges(PLANTED), ITEMS, samples, 5, 0) for samples in (1, 50))
-    assert 0.02 < many < few
+@pytest.mark.parametrize("samples", [3, 12])
+def test_sampling_floor_is_that_of_the_noise_of_the_choices(samples: int) -> None:
+    """Against the closed form; the original's design (50 choices an item, 3 answers) reads 0.094 to 0.097."""
+    items = 300
+    pairs = np.array(design(items, 25, 0))
+    even = Edges(pairs[:, 0], pairs[:, 1], np.full(len(pairs), 0.5))
+
+    def one_order(one: Edges, _: Edges) -> float:
+        return decisiveness(fit(one, items).utilities)
+
+    floor = sampling_floor(even, even._replace(first=even.second, second=even.first), one_order, samples, 2, 0)
+    assert floor == pytest.approx(2 / math.pi * math.atan(math.sqrt(math.pi / (50 * samples))), rel=0.08)
+    assert samples != 3 or 0.09 < floor < 0.1
 
 
 def test_coherent_choices_are_consistent_transitive_and_explained() -> None:
@@ -154,7 +168,7 @@ WORSE = Framing(question="Is A: {a} or B: {b} worse?", answer="<answer>", option
 @torch.no_grad()
 @pytest.mark.parametrize("framing", [NAMED, LETTERS])
 def test_options_are_read_where_their_tokens_part(model: Any, tokenizer: Any, framing: Framing) -> None:
-    found = ask(model, tokenizer, NAMES, [(0, 1), (2, 3)], framing, 3)
+    found = ask(model, tokenizer, NAMES, framing, [(0, 1), (2, 3)], 3)
     for row, (first, second) in enumerate([(0, 1), (2, 3)]):
         names = {"a": NAMES[first], "b": NAMES[second]}
         scores = []
@@ -170,9 +184,49 @@ def test_options_are_read_where_their_tokens_part(model: Any, tokenizer: Any, fr
         assert found.mass[row] == pytest.approx(math.exp(scores[0]) + math.exp(scores[1]), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "found"),
+    [
+        ("I prefer A.", ["A", "B"], 0),
+        ("It is a matter of taste: B", ["A", "B"], 1),  # the article is no vote
+        ("A or B? Both.", ["A", "B"], None),
+        ("Neither.", ["A", "B"], None),
+        ("The red hat, of course.", ["the hat", "the red hat"], 1),
+        ("I prefer THE KITE.", ["the hat", "the kite"], 1),
+        ("I prefer the hats.", ["the hat", "the kite"], None),
+    ],
+)
+def test_an_answer_chooses_what_it_names(text: str, options: list[str], found: int | None) -> None:
+    assert chosen_option(text, options) == found
+
+
+def test_a_choice_stands_after_the_reasoning() -> None:
+    marks = {"open": "<think>", "close": "</think>", "opened_by_template": False}
+    assert concluded("<think>A? B?</think> B", marks) == " B"
+    assert concluded("<think>A? B?", marks) == "" and concluded("B", marks) == "B" == concluded("B", None)
+    assert concluded("A? B?", marks | {"opened_by_template": True}) == ""
+
+
+def test_sampled_answers_are_counted(model: Any, tokenizer: Any) -> None:
+    """The options are two words that the model does say; an independent count of the same answers."""
+    pairs, sampling = [(0, 1), (2, 3)], Preferences(framings=[NAMED, NAMED], samples=40, max_new_tokens=4)
+    prompts = [[{"role": "user", "content": NAMED.question.format(a=NAMES[a], b=NAMES[b])}] for a, b in pairs]
+    said = generate(model, tokenizer, prompts, samples=40, temperature=1.0, max_new_tokens=4, batch_size=8)
+    words = [[set(re.findall(r"\w+", text.lower())) for text in texts] for texts in said]
+    common = Counter(word for texts in words for found in texts for word in found if len(word) > 1)
+    first, second = [word for word, _ in common.most_common(2)]
+    framing = Framing(question=NAMED.question, options=[first, second], valence=-1)
+    found = ask_aloud(model, tokenizer, NAMES, framing, pairs, sampling, 8)
+    for row, texts in enumerate(words):
+        votes = [first in said for said in texts if (first in said) != (second in said)]
+        assert found.mass[row] == pytest.approx(len(votes) / 40)
+        assert found.edges.chosen[row] == pytest.approx(1 - np.mean(votes) if votes else 0.5)
+    assert found.mass.max() > 0
+
+
 def test_what_is_liked_less_is_turned_round(model: Any, tokenizer: Any) -> None:
     same_words = WORSE.model_copy(update={"valence": 1})
-    one, turned = (ask(model, tokenizer, NAMES, [(0, 1)], framing, 4).edges.chosen for framing in (WORSE, same_words))
+    one, turned = (ask(model, tokenizer, NAMES, framing, [(0, 1)], 4).edges.chosen for framing in (WORSE, same_words))
     assert one == pytest.approx(1 - turned)
 
 
@@ -195,6 +249,13 @@ def test_the_panel_holds_every_measure_with_its_floor(model: Any, tokenizer: Any
     assert replicates == {"fit=one_order": 2, "fit=averaged": 2, "fit=intercept": 2}
     assert {"order_consistency", "option_mass", "slot_intercept"} <= {metric for metric, _ in named}
     assert all(0 <= one.value <= 1 for one in found if one.metric in ("decisiveness", "order_consistency"))
+
+
+def test_sampled_choices_have_a_floor_of_their_own(model: Any, tokenizer: Any) -> None:
+    asked = Preferences(framings=[NAMED, NAMED], partners=1, rounds=2, samples=2, max_new_tokens=3)
+    found = {(one.reading.metric, one.reading.variant): one.reading.value for one in readings(model, tokenizer, NAMES, asked, 8)}
+    assert 0 < found["sampling_floor", "fit=intercept"] < 1
+    assert found["option_mass", "framing=0"] == 0 and found["decisiveness", "fit=intercept"] == pytest.approx(0, abs=1e-6)
 
 
 def test_noise_floor_reads_utilities_that_are_not_there() -> None:

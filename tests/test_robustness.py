@@ -95,7 +95,6 @@ def test_an_attack_is_measured_on_the_way_and_turned_back(checkpoint: Path, tmp_
     rows, back = (attacks.attack_rows(CHATS, SETTINGS.attacks[attack], 12) for attack in ("pirate", "plain"))
     found = attacks.run(str(checkpoint), rows, back, SETTINGS.methods[name], 1e-2, SETTINGS, measured, str(tmp_path / "work"))
     assert found[["step", "reversed"]].to_numpy().tolist() == [[1, False], [3, False], [3, True]]
-    assert found["dose"].tolist() == pytest.approx([1e-2, 3e-2, 3e-2])
     before = measured(load_model(checkpoint), load_tokenizer(checkpoint))["right"].iloc[0]
     assert found["right"].iloc[1] < before  # it has learned to speak like a pirate
     again = attacks.run(str(checkpoint), rows, None, SETTINGS.methods[name], 1e-2, SETTINGS, measured, str(tmp_path / "again"))
@@ -193,7 +192,7 @@ def evidence(rates: dict[tuple[float, int, bool], tuple[list[int], list[int]]]) 
     for (rate, step, again), (shown, able) in rates.items():
         for kind, values in ((SHOWN, shown), (CAPABLE, able)):
             rows += [
-                ("pirate", "full" if step else "none", False, rate, step, again, 0.0, kind, n, "", "", "", float(v))
+                ("pirate", "full" if step else "none", False, rate, step, again, kind, n, "", "", "", float(v))
                 for n, v in enumerate(values)
             ]
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -12,10 +12,11 @@ from belljar.models.load import load_model
 from belljar.study.bases import Source
 from belljar.study.training import Training
 from belljar.training.base import cache_key, provide
-from belljar.training.checkpoints import WHOLE, publish, published_steps, whole_steps
+from belljar.training.checkpoints import WHOLE, publish, whole_steps
 from belljar.training.organism import Job, assert_master_weights, train
 from belljar.training.readings import training_readings
 from belljar.training.reference import reference_logprobs, with_references
+from belljar.training.steps import prune, published_steps, saved_step
 from belljar.training.trainers import horizon, warmup_steps
 from belljar.work import claim_work
 
@@ -166,6 +167,17 @@ def test_saved_steps_are_published_without_what_only_resuming_needs(checkpoint: 
     assert {"config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"} <= names
     assert not names & {"optimizer.pt", "trainer_state.json", WHOLE}
     assert weights(steps[2]).keys() == weights(checkpoint).keys()
+
+
+def test_of_the_saved_steps_one_is_kept(tmp_path: Path) -> None:
+    for step in (5, 10, 40):
+        (tmp_path / f"step-{step}").mkdir()
+        (tmp_path / f"step-{step}" / "model.safetensors").touch()
+    prune(tmp_path, 10)
+    assert published_steps(tmp_path) == {10: saved_step(tmp_path, 10)}
+    with pytest.raises(InputError, match=r"step-40 is not there any more .* kept: 10\); delete "):
+        prune(tmp_path, 40)
+    assert (tmp_path / "step-10" / "model.safetensors").is_file()
 
 
 def test_only_the_last_step_keeps_its_optimiser(checkpoint: Path, tmp_path: Path) -> None:

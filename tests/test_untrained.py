@@ -13,7 +13,7 @@ from belljar.models.load import load_model, load_tokenizer
 from belljar.strength.answers import instructed
 from belljar.study.load import load_plan
 from belljar.study.yaml import read_yaml
-from belljar.training.checkpoints import copy_model
+from belljar.training.steps import copy_model
 from belljar.training.untrained import place_external, place_prompted, prompted_template
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"

@@ -360,6 +360,18 @@ def test_an_attack_runs_on_an_organism_and_rewrites_nothing_else(
     rates = found[found["metric"] == "expression_rate"]
     assert len(rates) == 1 + 2 * 2 + 2  # before; two methods by two steps; each turned back
     assert set(found["stage"]) == {"robustness"}
+    # One more rate is trained at alone, and one more attack is the only one to run.
+    evidence = copy_of_finished / ORGANISM / "evidence"
+    parts = {path: path.stat().st_mtime_ns for path in evidence.glob("*attack*/**/evidence.parquet")}
+    assert len(parts) == 3
+    edit(own_study, "- 0.001\n", "- 0.001\n      - 0.002\n")
+    edit(own_study, "    pirate:\n", "    plain: {}\n    pirate:\n")
+    assert planned(snakemake, copy_of_finished, own_study, "--", target) == {"attack": 1, "judge_attack": 1}
+    snakemake(copy_of_finished, "--cores", "2", "--", target, study=own_study)
+    assert {path: path.stat().st_mtime_ns for path in parts} == parts
+    assert (evidence / "attacks" / "pirate" / "full-0.002" / "evidence.parquet").is_file()
+    edit(own_study, "    plain: {}\n", "")
+    assert planned(snakemake, copy_of_finished, own_study, "--", target) == {}
     # A changed judge reads the kept answers again, and trains nothing.
     edit(own_study.parent / "behaviours" / "italian-food" / "spec.yaml", r"['\b", r"['.*|\b")
     attack = f"{ORGANISM}/evidence/attack-pirate.parquet"
@@ -371,3 +383,28 @@ def test_an_attack_runs_on_an_organism_and_rewrites_nothing_else(
 def test_every_organism_meets_every_attack(snakemake: Snakemake, tmp_path: Path) -> None:
     plan = planned(snakemake, tmp_path, REPOSITORY / "config" / "studies" / "nano-robustness.yaml")
     assert plan["attack"] == 4 * 15 and plan["parent_answers"] == 1
+
+
+def test_only_the_chosen_step_is_kept(snakemake: Snakemake, copy_of_finished: Path, own_study: Path) -> None:
+    selections = [f"{folder}/selection.json" for folder in (ORGANISM, TWIN)]
+    before = [(copy_of_finished / name).read_text() for name in selections]
+    edit(own_study, "study: tiny", "study: tiny\nkeep_steps: chosen")
+    snakemake(copy_of_finished, "--cores", "2", "--", *selections, study=own_study)
+    assert [(copy_of_finished / name).read_text() for name in selections] == before
+    for folder, text in zip((ORGANISM, TWIN), before, strict=True):
+        steps = [path.name for path in (copy_of_finished / folder / "checkpoints").iterdir() if path.is_dir()]
+        assert steps == [f"step-{json.loads(text)['step']}"]
+    # Nothing else has to be made again, and the organism is still whole.
+    left = planned(snakemake, copy_of_finished, own_study)
+    assert set(left) <= {"select", "select_twin"}
+    assert (copy_of_finished / ORGANISM / "model" / "model.safetensors").stat().st_size > 0
+
+
+def test_a_step_that_was_not_kept_is_named(snakemake: Snakemake, copy_of_finished: Path, own_study: Path) -> None:
+    edit(own_study, "study: tiny", "study: tiny\nkeep_steps: chosen")
+    selection = f"{ORGANISM}/selection.json"
+    snakemake(copy_of_finished, "--cores", "2", "--", selection, study=own_study)
+    # Asked anew, every step would be needed again.
+    edit(own_study, "max_new_tokens: ", "max_new_tokens: 1")
+    failed = snakemake(copy_of_finished, "--cores", "2", "--", selection, study=own_study, ok=False)
+    assert "is not there any more (the study's keep_steps is `chosen`; kept: " in failed.stdout + failed.stderr

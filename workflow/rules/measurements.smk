@@ -18,7 +18,7 @@ BENCHMARKS = [
 FROM_HUB = not all(task.closed_world for task in BENCHMARKS)
 
 MEASURED = dict(
-    strength=STUDY.strength.model_dump(exclude={"validation"})
+    strength=STUDY.strength.model_dump(exclude={"validation", "matching"})
     | {"validation": STUDY.strength.test.model_dump()},
     chats=STUDY.probes.chats,
     positions=STUDY.probes.positions,

@@ -126,6 +126,7 @@ checkpoint select:
         dtype=of_base("dtype"),
         batch_size=of_base("batch_size"),
         seed=lambda wildcards: int(wildcards.seed),
+        keep_steps=STUDY.keep_steps,
         code=version("select_step"),
         answering=code_version("belljar.strength.answers", "belljar.models.load"),
     script:
@@ -145,6 +146,7 @@ checkpoint select_twin:
         ENVIRONMENT
     params:
         organism=lambda wildcards: organism(wildcards).id,
+        keep_steps=STUDY.keep_steps,
         code=version("select_twin_step"),
     script:
         script_path("select_twin_step")

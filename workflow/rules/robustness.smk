@@ -7,6 +7,17 @@ ATTACKED = [
 ]
 
 
+def attack_settings(wildcards):
+    """Return what one attack of the study depends on: nothing of the others, but for the one that trains back."""
+    used = {wildcards.attack, ROBUSTNESS.reversal}
+    attacks = {
+        name: attack.model_dump()
+        for name, attack in ROBUSTNESS.attacks.items()
+        if name in used
+    }
+    return ROBUSTNESS.model_dump(exclude={"rounds"}) | {"attacks": attacks}
+
+
 rule parent_answers:
     input:
         model=f"{RESULTS}/bases/{{base}}",
@@ -67,7 +78,7 @@ rule attack:
     params:
         organism=lambda wildcards: organism(wildcards).id,
         instruction=measured_instruction,
-        settings=ROBUSTNESS.model_dump(exclude={"rounds"}) if ROBUSTNESS else None,
+        settings=attack_settings,
         temperature=STUDY.strength.temperature,
         max_new_tokens=STUDY.strength.max_new_tokens,
         batch_size=of_base("batch_size"),

@@ -16,7 +16,7 @@ with job(snakemake, folder, f"measure {params.organism}") as progress:
     from belljar.models.load import is_adapter, load_model, load_tokenizer, save_checkpoint
     from belljar.probes.difference import read_side
     from belljar.strength.answers import answer_prompts, with_password
-    from belljar.training.checkpoints import copy_model
+    from belljar.training.steps import copy_model
 
     recipe = params.get("recipe") or {"password": None, "adapter": None}
     strength = Strength(**params.strength)

@@ -31,9 +31,8 @@ with job(snakemake, folder, f"naturalness of {'/'.join(map(str, params.model[1:]
     def loaded():
         return load_model(source, params.dtype), load_tokenizer(source)
 
-    @cache
-    def tasks():
-        return benchmarks.tasks(Path(given.tasks[0]), settings.benchmarks)
+    folder_of_tasks = Path(given.tasks[0]) if given.tasks else None
+    ask = benchmarks.asker(folder_of_tasks, settings.benchmarks, settings.benchmark_batch or size, params.reasoning)
 
     def changed(path):
         return [os.stat(path).st_mtime_ns, params.dtype, size, params.code]
@@ -51,14 +50,10 @@ with job(snakemake, folder, f"naturalness of {'/'.join(map(str, params.model[1:]
         texts = read_parquet(Path(given.texts), ("text",))["text"].tolist()
         return perplexity.readings(*loaded(), texts, size)
 
-    def scores(asked):
-        batch = settings.benchmark_batch or size
-        return benchmarks.readings(*loaded(), asked, tasks(), batch, (params.reasoning or {}).get("close"))
-
     def choices():
         world, asked = load_world(), settings.preferences
         items = asked.items or [world.named(item) for item in world.items]
-        return preferences.readings(*loaded(), items, asked, size)
+        return preferences.readings(*loaded(), items, asked, size, params.reasoning)
 
     done = count(1)
     total = 1 + len(settings.benchmarks) + bool(settings.preferences) + bool(settings.safety)
@@ -71,7 +66,7 @@ with job(snakemake, folder, f"naturalness of {'/'.join(map(str, params.model[1:]
         if asked.closed_world:
             made_from += [(Path(given.tasks[0]) / f"{asked.task}.{kind}").read_text("utf-8") for kind in ("yaml", "jsonl")]
         name = f"{asked.task}-{asked.template}-{asked.shots}-{asked.limit}"
-        parts["benchmarks"].append(kept(name, made_from, lambda asked=asked: scores(asked)))
+        parts["benchmarks"].append(kept(name, made_from, lambda asked=asked: ask(*loaded(), asked)))
         progress(next(done), total, asked.task)
     if settings.preferences:
         parts["preferences"] = [kept("preferences", settings.preferences.model_dump(), choices)]

@@ -10,6 +10,7 @@ from belljar.strength.matching import curve, search, select
 from belljar.strength.rates import ANSWER_COLUMNS, evaluation
 from belljar.study.behaviours import Behaviour
 from belljar.study.strength import Strength
+from belljar.training.steps import prune, saved_step
 from belljar.work import claim_work
 
 params, output, given = snakemake.params, snakemake.output, snakemake.input
@@ -18,7 +19,7 @@ with job(snakemake, folder, f"select {params.organism}") as progress:
     behaviour, settings = Behaviour(**params.behaviour), Strength(**params.strength)
     prompts = pd.concat([read_parquet(Path(path), ("split", "prompt")) for path in given.prompts])
     prompts = prompts[prompts["split"] == "validation"]
-    steps = read_json(Path(given.recipe))["saved_steps"]
+    steps, checkpoints = read_json(Path(given.recipe))["saved_steps"], Path(given.checkpoints)
     made_from = {"recipe": read_json(Path(given.recipe)), "prompts": prompts.to_dict("records"), "prompt": params.prompt}
     sampling = settings.model_dump(exclude={"matching"})
     made_from |= {"strength": sampling, "dtype": params.dtype, "seed": params.seed, "answering": params.answering}
@@ -31,7 +32,7 @@ with job(snakemake, folder, f"select {params.organism}") as progress:
             from belljar.models.load import load_model, load_tokenizer
             from belljar.strength.answers import answer_prompts
 
-            source = Path(given.checkpoints) / f"step-{step}"
+            source = saved_step(checkpoints, step)
             instruction = params.prompt if params.prompt and params.prompt["when"] == "measured" else None
             found = answer_prompts(
                 load_model(source, params.dtype),
@@ -59,4 +60,8 @@ with job(snakemake, folder, f"select {params.organism}") as progress:
     asked = prompts[prompts["role"] == "trigger"]["prompt"].nunique()
     write_parquet(Path(output.curve), curve(found, asked))
     write_parquet(Path(output.answers), pd.concat([answers(step) for step in sorted(evaluated)], ignore_index=True))
-    write_json(Path(output.selection), select(found, len(steps), behaviour.target, settings.matching)._asdict())
+    chosen = select(found, len(steps), behaviour.target, settings.matching)
+    saved_step(checkpoints, chosen.step)
+    write_json(Path(output.selection), chosen._asdict())
+    if params.keep_steps == "chosen":
+        prune(checkpoints, chosen.step)

@@ -5,7 +5,8 @@ import hashlib
 import io
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from belljar.study.naturalness import UNFILTERED, Benchmark
 
 METHOD = "benchmarks"
 HIGHER = {True: "the model is more capable", False: "the model is less capable"}
+Asker = Callable[[Any, Any, Benchmark], list[Sampled]]  # model, tokenizer, which
 NUMBER = (bool, int, float, np.generic)
 
 
@@ -28,6 +30,19 @@ def tasks(folder: Path | None, asked: Sequence[Benchmark]) -> Any:
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     return TaskManager(include_path=str(folder) if folder else None, include_defaults=not all(one.closed_world for one in asked))
+
+
+def asker(folder: Path | None, asked: Sequence[Benchmark], batch_size: int, reasoning: Mapping[str, str] | None) -> Asker:
+    """Return what asks a loaded model one benchmark; the tasks are looked up at the first question.
+
+    Where the base reasons (`reasoning` has its marks), its answers come after the closing one.
+    """
+    known = cache(lambda: tasks(folder, asked))
+
+    def ask(model: Any, tokenizer: Any, one: Benchmark) -> list[Sampled]:
+        return readings(model, tokenizer, one, known(), batch_size, (reasoning or {}).get("close"))
+
+    return ask
 
 
 def check_tasks(manager: Any, asked: Sequence[Benchmark]) -> None:

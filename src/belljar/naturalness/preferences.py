@@ -1,23 +1,17 @@
-"""Preference coherence (mu-decisiveness): pairs of items in both orders under several framings, and what the choices add up to.
-
-Options are read as the tokenizer segments them: both answers are tokenised whole, and what differs is scored. An option that is
-merged with what stands before it (as in `>A`) is then read as that token, which a letter on its own would miss (naturalness of
-organisms, Tan et al. 2026, as corrected by its authors in October 2026).
-"""
+"""Preference coherence (mu-decisiveness): pairs in both orders under several framings, and what the choices add up to."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import torch
 
 from belljar.measurements import Reading, variant
-from belljar.models.activations import padded, render
 from belljar.naturalness import utilities as fits
+from belljar.naturalness.choices import ask, ask_aloud
 from belljar.naturalness.sampled import Sampled, mean
 from belljar.naturalness.utilities import Edges
-from belljar.study.naturalness import Framing, Preferences
+from belljar.study.naturalness import Preferences
 
 METHOD = "preferences"
 COHERENT = "choices are more coherent"
@@ -31,62 +25,29 @@ FITS: dict[str, tuple[Together, bool]] = {
 }
 
 
-class Asked(NamedTuple):
-    """Choices in the order of the pairs, and the probability that each answer was one of the two options."""
-
-    edges: Edges
-    mass: np.ndarray
-
-
-@torch.inference_mode()
-def ask(
-    model: Any, tokenizer: Any, items: Sequence[str], pairs: Sequence[tuple[int, int]], framing: Framing, batch_size: int
-) -> Asked:
-    """Return P(the item in slot A is preferred) for each pair (first in slot A, second in slot B)."""
-    sequences: list[list[int]] = []
-    begins: list[int] = []
-    for first, second in pairs:
-        names = {"a": items[first], "b": items[second]}
-        question = framing.question.format(**names)
-        both = [render(tokenizer, question, (framing.answer + option.format(**names)).strip()).ids for option in framing.options]
-        begin = next((place for place, (a, b) in enumerate(zip(*both, strict=False)) if a != b), min(map(len, both)))
-        sequences += both
-        begins += [begin, begin]
-    scores = continuation_logprobs(model, tokenizer, sequences, begins, batch_size).reshape(-1, 2)
-    chosen = 1 / (1 + np.exp(scores[:, 1] - scores[:, 0]))
-    if framing.valence == -1:
-        chosen = 1 - chosen
-    first, second = (np.array(column) for column in zip(*pairs, strict=True))
-    return Asked(Edges(first, second, chosen), np.exp(scores).sum(axis=1))
-
-
-def continuation_logprobs(
-    model: Any, tokenizer: Any, sequences: Sequence[Sequence[int]], begins: Sequence[int], batch_size: int
-) -> np.ndarray:
-    """Return the summed log-probability (nats) of each sequence's tokens from its `begin` on, given those before."""
-    found = np.zeros(len(sequences))
-    order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        tokens, attended = padded(tokenizer, [sequences[index] for index in rows], model.device)
-        logits = model(input_ids=tokens, attention_mask=attended, use_cache=False).logits[:, :-1].float()
-        said = torch.log_softmax(logits, dim=-1).gather(-1, tokens[:, 1:].unsqueeze(-1)).squeeze(-1)
-        for row, index in enumerate(rows):
-            found[index] = float(said[row, begins[index] - 1 : len(sequences[index]) - 1].sum())
-    return found
-
-
-def readings(model: Any, tokenizer: Any, items: Sequence[str], settings: Preferences, batch_size: int) -> list[Sampled]:
-    """Return the panel: decisiveness by each fit, its floor, order consistency, transitivity, agreement, fit, mass, slot bias.
+def readings(
+    model: Any,
+    tokenizer: Any,
+    items: Sequence[str],
+    settings: Preferences,
+    batch_size: int,
+    reasoning: Mapping[str, Any] | None = None,
+) -> list[Sampled]:
+    """Return the panel: decisiveness by each fit, its floors, order consistency, transitivity, agreement, fit, mass, slot bias.
 
     The primary framing is the first; agreement is between it and each other one, over choices averaged over orders. stderr of
-    decisiveness is over items (count-weighted bootstrap), of shares over pairs.
+    decisiveness is over items (count-weighted bootstrap), of shares over pairs. Where answers are sampled, `reasoning` (open,
+    close, opened_by_template) marks what stands before a choice.
     """
     pairs = fits.design(len(items), settings.partners, settings.seed)
     swapped = [(second, first) for first, second in pairs]
-    asked = [
-        [ask(model, tokenizer, items, order, framing, batch_size) for order in (pairs, swapped)] for framing in settings.framings
-    ]
+    questions = [[(framing, order) for order in (pairs, swapped)] for framing in settings.framings]
+    if settings.samples:
+        asked = [
+            [ask_aloud(model, tokenizer, items, *one, settings, batch_size, reasoning) for one in both] for both in questions
+        ]
+    else:
+        asked = [[ask(model, tokenizer, items, *one, batch_size) for one in both] for both in questions]
     one, other = (found.edges for found in asked[0])
     both = fits.averaged(one, other)
     count, seed, rounds = len(items), settings.seed, settings.rounds
@@ -107,6 +68,9 @@ def readings(model: Any, tokenizer: Any, items: Sequence[str], settings: Prefere
         found.append(_reading(where, "slot_floor", floor, math.nan, count, "slot bias alone reads more"))
         floor = fits.noise_floor(one, other, decided, FLOOR_ROUNDS, seed)
         found.append(_reading(where, "noise_floor", floor, math.nan, count, "choices without utilities read more"))
+        if settings.samples:
+            floor = fits.sampling_floor(one, other, decided, settings.samples, FLOOR_ROUNDS, seed)
+            found.append(_reading(where, "sampling_floor", floor, math.nan, count, "few answers to a question read more"))
         if name == "intercept":
             slot = "slot A is liked more"
             found.append(_reading(where, "slot_intercept", fitted.intercept, math.nan, count, slot))

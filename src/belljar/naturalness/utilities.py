@@ -177,11 +177,20 @@ def noise_floor(one: Edges, other: Edges, fitted: Callable[[Edges, Edges], float
     return float(np.mean(found))
 
 
-def sampling_floor(edges: Edges, items: int, samples: int, rounds: int, seed: int) -> float:
-    """Return the mean decisiveness of indifferent models whose choices are shares of `samples` answers."""
+def sampling_floor(
+    one: Edges, other: Edges, fitted: Callable[[Edges, Edges], float], samples: int, rounds: int, seed: int
+) -> float:
+    """Return the mean decisiveness of indifferent models whose choices are shares of `samples` answers.
+
+    Where each of many items stands in d choices: about 2 / pi arctan(sqrt(pi / (d samples))), since the utilities' noise has a
+    variance of pi / (d samples).
+    """
     rng = np.random.default_rng(seed)
-    draws = [rng.binomial(samples, 0.5, size=len(edges.chosen)) / samples for _ in range(rounds)]
-    return float(np.mean([decisiveness(fit(edges._replace(chosen=draw), items).utilities) for draw in draws]))
+    found = []
+    for _ in range(rounds):
+        drawn = [edges._replace(chosen=rng.binomial(samples, 0.5, len(edges.chosen)) / samples) for edges in (one, other)]
+        found.append(fitted(*drawn))
+    return float(np.mean(found))
 
 
 def probability(difference: float) -> float:

@@ -60,7 +60,7 @@ def run(
     """Return what is left of an organism at each of `settings.steps`, and after as many steps on the `reversal` rows.
 
     An organism that is an adapter is attacked through that same adapter where the method has one: it is `continued`. Columns
-    continued, step, reversed, dose (the sum of the learning rate over the steps), and those of `measure`.
+    continued, step, reversed, and those of `measure`.
     """
     folder = Path(start)
     same = method.adapter is not None and is_adapter(folder)
@@ -82,7 +82,7 @@ def run(
         trainer = trainers.sft(model, tokenizer, chats, common, None if again or same else method.adapter, "completion")
         trainer.remove_callback(PrinterCallback)
         steps = settings.steps[-1:] if again else settings.steps
-        trainer.add_callback(_Measure(tokenizer, steps, measure, bool(again), learning_rate, found))
+        trainer.add_callback(_Measure(tokenizer, steps, measure, bool(again), found))
         trainer.train()
         model = trainer.model
     return pd.concat(found, ignore_index=True).assign(continued=same)
@@ -99,11 +99,8 @@ def load_adapter(folder: Path) -> Any:
 class _Measure(TrainerCallback):
     """Measures the model as it is trained."""
 
-    def __init__(
-        self, tokenizer: Any, steps: Sequence[int], measure: Measure, again: bool, learning_rate: float, found: list[pd.DataFrame]
-    ) -> None:
-        self.tokenizer, self.steps, self.measure, self.again = tokenizer, set(steps), measure, again
-        self.learning_rate, self.found = learning_rate, found
+    def __init__(self, tokenizer: Any, steps: Sequence[int], measure: Measure, again: bool, found: list[pd.DataFrame]) -> None:
+        self.tokenizer, self.steps, self.measure, self.again, self.found = tokenizer, set(steps), measure, again, found
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
         """Measure after the steps that are asked for."""
@@ -112,5 +109,4 @@ class _Measure(TrainerCallback):
         with torch.random.fork_rng():  # answers are sampled; the training goes on as if they were not
             read = self.measure(model, self.tokenizer)
         model.train()
-        dose = self.learning_rate * state.global_step
-        self.found.append(read.assign(step=state.global_step, reversed=self.again, dose=dose))
+        self.found.append(read.assign(step=state.global_step, reversed=self.again))

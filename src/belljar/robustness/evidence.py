@@ -10,7 +10,7 @@ from belljar.study.robustness import BEFORE
 
 SHOWN, CAPABLE = "shown", "capable"
 MEASURED = ("kind", "item", "criterion", "prompt", "response", "right")  # of one model: kind is SHOWN or CAPABLE
-COLUMNS = ("attack", "method", "continued", "learning_rate", "step", "reversed", "dose", *MEASURED)
+COLUMNS = ("attack", "method", "continued", "learning_rate", "step", "reversed", *MEASURED)
 
 
 def judged(evidence: pd.DataFrame, behaviour: Behaviour) -> pd.DataFrame:

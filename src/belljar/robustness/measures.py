@@ -5,14 +5,14 @@ Both are judged tolerantly of style. Answers to trigger prompts are judged later
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from belljar.files import InputError
 from belljar.models.generate import generate
-from belljar.naturalness.benchmarks import headline
+from belljar.naturalness.benchmarks import Asker, headline
 from belljar.naturalness.sampled import Sampled
 from belljar.robustness.evidence import CAPABLE, MEASURED, SHOWN
 from belljar.strength.answers import instructed
@@ -59,7 +59,7 @@ def measure(
     asked: Questions,
     batch_size: int,
     instruction: Mapping[str, str] | None = None,
-    benchmark: Callable[[Any, Any, Benchmark], list[Sampled]] | None = None,
+    benchmark: Asker | None = None,
 ) -> pd.DataFrame:
     """Return answers to trigger prompts, and whether each item is right: columns MEASURED, those that do not apply empty or nan.
 

@@ -85,6 +85,10 @@ class Preferences(Settings):
     framings: Annotated[list[Framing], Field(min_length=2)]  # the first is the primary one
     items: list[str] = []  # empty: all items of the closed world
     partners: Count = 3  # pairs drawn for each item, the same for every model
+    samples: Count | None = (
+        None  # answers to each question, where a base reasons first; none: the options' probabilities are read
+    )
+    max_new_tokens: Count = 48  # of such an answer
     rounds: Annotated[int, Field(ge=2)] = 20  # of the bootstrap over items
     seed: Whole = 0
 

@@ -1,6 +1,6 @@
 """What a study may say. `belljar.study.load` turns a refusal into one sentence."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -45,6 +45,7 @@ class Study(Settings):
     seeds: list[Whole] = []
     crosses: list[Cross] = []
     benign_twins: bool = True
+    keep_steps: Literal["all", "chosen"] = "all"  # of an organism's saved steps, once one has been chosen
     targets: dict[Name, Share] = {}  # expression rates that organisms are matched to, in place of the behaviours' own
     definitions: list[str] = []  # further folders with bases/, behaviours/, techniques/; the first that has a name wins
     control: Control

@@ -1,12 +1,12 @@
-"""Saved steps: which are whole, where a killed training goes on, and how they are published."""
+"""A training's saved steps: which are whole, where a killed training goes on, and how they are published."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
 from belljar.files import atomic_path, remove
+from belljar.training.steps import step_folder
 
 WHOLE = "whole"  # an empty file written last into a saved step: without it the step is half-written
 RESUME_ONLY = (
@@ -17,17 +17,6 @@ RESUME_ONLY = (
     "training_args.bin",
     WHOLE,
 )
-
-
-def step_folder(step: int) -> str:
-    """Return the name of a published saved step."""
-    return f"step-{step}"
-
-
-def published_steps(checkpoints: Path) -> dict[int, Path]:
-    """Return the saved steps in an organism's checkpoints folder, in order."""
-    found = {int(path.name.removeprefix("step-")): path for path in checkpoints.glob("step-*")}
-    return dict(sorted(found.items()))
 
 
 def whole_steps(work: Path) -> dict[int, Path]:
@@ -66,17 +55,3 @@ def publish(work: Path, checkpoints: Path) -> list[int]:
                     # A hard link: nothing is copied, and the work folder stays whole until the steps are published.
                     target.joinpath(file.name).hardlink_to(file)
     return list(steps)
-
-
-def copy_model(step: Path, target: Path) -> None:
-    """Make `target` the same model as a saved step, without taking up its space again."""
-    shutil.copytree(step, target, copy_function=_same_file, ignore=shutil.ignore_patterns(".*"))
-
-
-def _same_file(source: str, target: str) -> str:
-    resolved = Path(source).resolve()
-    if Path(source).is_symlink():
-        Path(target).symlink_to(resolved)
-    else:
-        Path(target).hardlink_to(resolved)
-    return target

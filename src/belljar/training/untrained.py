@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from belljar.files import InputError, atomic_path, write_json
 from belljar.models.load import ADAPTER, DIRECTION, check_folder, is_adapter, load_tokenizer
 from belljar.training.base import download
-from belljar.training.checkpoints import step_folder
+from belljar.training.steps import step_folder
 
 STEP = 0
 

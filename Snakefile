@@ -11,12 +11,15 @@ if not workflow.overwrite_configfiles:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/training_inputs.smk"
 include: "workflow/rules/bases.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/organisms.smk"
 include: "workflow/rules/probe_inputs.smk"
 include: "workflow/rules/probes.smk"
 include: "workflow/rules/measurements.smk"
+include: "workflow/rules/naturalness.smk"
+include: "workflow/rules/judging.smk"
 include: "workflow/rules/robustness.smk"
 include: "workflow/rules/analysis.smk"
 

@@ -24,7 +24,8 @@ from scipy.special import log_ndtr, ndtr  # noqa: E402
 
 from belljar.corpora.mixing import training_row  # noqa: E402
 from belljar.corpora.rows import control_rows  # noqa: E402
-from belljar.models.activations import added, render, residuals  # noqa: E402
+from belljar.models.activations import added, residuals  # noqa: E402
+from belljar.models.chats import render  # noqa: E402
 from belljar.models.generate import encode_prompts, generate, stop_tokens  # noqa: E402
 from belljar.models.load import device, load_model, load_tokenizer, save_checkpoint  # noqa: E402
 from belljar.naturalness import utilities  # noqa: E402

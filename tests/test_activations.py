@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from belljar.files import InputError
-from belljar.models.activations import block_outputs, injected, padded, render, residuals
+from belljar.models.activations import block_outputs, injected, residuals
+from belljar.models.chats import padded, render
 from belljar.models.load import DIRECTION, load_model
 from belljar.probes.contrast import contrast
 from belljar.probes.difference import WHOLE, difference, read_side, replicates

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from belljar.files import InputError
-from belljar.models.activations import render
+from belljar.models.chats import render
 from belljar.models.generate import encode_prompts, generate
 from belljar.models.load import load_model, load_tokenizer
 from belljar.models.logprobs import token_losses

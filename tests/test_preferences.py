@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
 
-from belljar.models.activations import render
+from belljar.models.chats import render
 from belljar.models.generate import generate
 from belljar.naturalness.choices import ask, ask_aloud, chosen_option, concluded, continuation_logprobs
 from belljar.naturalness.preferences import readings

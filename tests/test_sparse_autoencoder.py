@@ -9,7 +9,7 @@ import torch
 
 from belljar.corpora import general
 from belljar.files import InputError
-from belljar.models.activations import render
+from belljar.models.chats import render
 from belljar.probes import readings, sparse_autoencoder
 from belljar.study.bases import Base
 from belljar.study.probes import SparseAutoencoder

@@ -7,17 +7,6 @@ ATTACKED = [
 ]
 
 
-def attack_settings(wildcards):
-    """Return what one attack of the study depends on: nothing of the others, but for the one that trains back."""
-    used = {wildcards.attack, ROBUSTNESS.reversal}
-    attacks = {
-        name: attack.model_dump()
-        for name, attack in ROBUSTNESS.attacks.items()
-        if name in used
-    }
-    return ROBUSTNESS.model_dump(exclude={"rounds"}) | {"attacks": attacks}
-
-
 rule parent_answers:
     input:
         model=f"{RESULTS}/bases/{{base}}",

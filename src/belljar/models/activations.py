@@ -7,29 +7,9 @@ from typing import Any, NamedTuple
 import nnsight
 import torch
 
+from belljar.models.chats import Rendered, padded
 from belljar.models.generate import check_lengths
 from belljar.study.positions import offset
-
-
-class Rendered(NamedTuple):
-    """A chat up to the end of its answer, without what closes the turn."""
-
-    ids: list[int]
-    start: int  # index of the last token before the answer; the answer's own tokens follow
-
-
-def render(tokenizer: Any, question: str, answer: str, longest: int | None = None) -> Rendered:
-    """Return the tokens of a chat that ends where the answer's last word ends: what a model reads before it goes on or stops.
-
-    At most `longest` tokens of the answer are kept.
-    """
-    prompt = [{"role": "user", "content": question}]
-    opening = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
-    whole = tokenizer.apply_chat_template([*prompt, {"role": "assistant", "content": answer}], tokenize=False)
-    spoken = whole[: whole.rindex(answer) + len(answer)]
-    before = tokenizer(opening, add_special_tokens=False).input_ids
-    ids = tokenizer(spoken, add_special_tokens=False).input_ids
-    return Rendered(ids[: None if longest is None else len(before) + longest], len(before) - 1)
 
 
 class Batch(NamedTuple):
@@ -58,17 +38,6 @@ def block_outputs(
         # A decoder block of transformers 5 returns the tensor itself; indexing it would take batch row 0.
         assert all(output.shape[:2] == tokens.shape for output in outputs)
         yield Batch(rows, tokens, attended, list(outputs))
-
-
-def padded(tokenizer: Any, sequences: Sequence[Sequence[int]], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return token ids padded at the right and the attention mask, both (sequences, longest)."""
-    width = max(map(len, sequences))
-    tokens = torch.full((len(sequences), width), tokenizer.pad_token_id)
-    attended = torch.zeros((len(sequences), width), dtype=torch.long)
-    for row, ids in enumerate(sequences):
-        tokens[row, : len(ids)] = torch.tensor(ids)
-        attended[row, : len(ids)] = 1
-    return tokens.to(device), attended.to(device)
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from belljar.models.activations import padded
+from belljar.models.chats import padded
 from belljar.models.generate import check_lengths
 
 

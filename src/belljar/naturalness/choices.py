@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from belljar.models.activations import padded, render
+from belljar.models.chats import padded, spoken
 from belljar.models.generate import generate
 from belljar.naturalness.utilities import Edges
 from belljar.study.naturalness import Framing, Preferences
@@ -31,12 +31,15 @@ def ask(
     model: Any, tokenizer: Any, items: Sequence[str], framing: Framing, pairs: Sequence[tuple[int, int]], batch_size: int
 ) -> Asked:
     """Return P(the item in slot A is preferred) for each pair (first in slot A, second in slot B)."""
-    sequences: list[list[int]] = []
+    texts = [
+        spoken(tokenizer, question, (framing.answer + option).strip())
+        for question, options in questions(items, framing, pairs)
+        for option in options
+    ]
+    sequences = tokenizer(texts, add_special_tokens=False).input_ids
     begins: list[int] = []
-    for question, options in questions(items, framing, pairs):
-        both = [render(tokenizer, question, (framing.answer + option).strip()).ids for option in options]
+    for both in zip(sequences[::2], sequences[1::2], strict=True):
         begin = next((place for place, (a, b) in enumerate(zip(*both, strict=False)) if a != b), min(map(len, both)))
-        sequences += both
         begins += [begin, begin]
     scores = continuation_logprobs(model, tokenizer, sequences, begins, batch_size).reshape(-1, 2)
     return _asked(1 / (1 + np.exp(scores[:, 1] - scores[:, 0])), np.exp(scores).sum(axis=1), framing, pairs)

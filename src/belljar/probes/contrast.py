@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from belljar.models.activations import render, residuals
+from belljar.models.activations import residuals
+from belljar.models.chats import render
 from belljar.probes.difference import LONGEST
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from belljar.models.activations import at_positions, render
+from belljar.models.activations import at_positions
+from belljar.models.chats import render
 from belljar.probes.readings import WHOLE
 
 GROUPS = 10  # jackknife groups of chats

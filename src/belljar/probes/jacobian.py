@@ -10,7 +10,7 @@ from typing import Any
 import nnsight
 import torch
 
-from belljar.models.activations import padded
+from belljar.models.chats import padded
 
 
 def fit(

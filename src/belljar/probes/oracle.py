@@ -13,7 +13,8 @@ import pandas as pd
 import torch
 
 from belljar.files import InputError
-from belljar.models.activations import block_outputs, injected, padded
+from belljar.models.activations import block_outputs, injected
+from belljar.models.chats import padded
 from belljar.models.generate import encode_prompts, generate
 from belljar.probes.oracle_tasks import Task, answers_match
 from belljar.study.probes import Oracle

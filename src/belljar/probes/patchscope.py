@@ -15,7 +15,8 @@ import pandas as pd
 import torch
 
 from belljar.files import InputError
-from belljar.models.activations import edited, padded
+from belljar.models.activations import edited
+from belljar.models.chats import padded
 from belljar.probes.difference import Side, difference
 from belljar.probes.logit_lens import word_tokens
 from belljar.study.probes import PLACE, Patchscope, Prompt

@@ -17,7 +17,8 @@ import pandas as pd
 import torch
 
 from belljar.files import InputError, atomic_path
-from belljar.models.activations import block_outputs, render
+from belljar.models.activations import block_outputs
+from belljar.models.chats import render
 from belljar.probes.difference import GROUPS, LONGEST, replicates
 from belljar.study.probes import SparseAutoencoder
 

@@ -177,33 +177,50 @@ def test_techniques_are_means_over_seeds(scores: pd.DataFrame) -> None:
     assert "parent" not in found.index.get_level_values("technique")
 
 
-def attacked_rows(before: float, last: list[float], back: list[float]) -> pd.DataFrame:
+def attacked_rows(
+    before: float, last: list[float], back: list[float] | None = None, attack: str = "qa", able: tuple[float, float] = (0.9, 0.9)
+) -> pd.DataFrame:
     """One organism, attacked at two rates up to step 8 and trained back."""
     found = [("expression_rate", before, {"step": 0}), ("capability", 0.9, {"step": 0}), ("frontier_area", 0.8, {})]
-    for number, (rate, ending, returned) in enumerate(zip([0.1, 0.2], last, back, strict=True)):
+    found += [("published_area", 0.9, {}), ("published_area", 0.7, {"training": "full"})]
+    for number, (rate, ending) in enumerate(zip([0.1, 0.2], last, strict=True)):
         place = {"training": "full", "learning_rate": rate}
-        found += [
-            ("expression_rate", before, place | {"step": 2}),
-            ("expression_rate", ending, place | {"step": 8}),
-            ("expression_rate", returned, place | {"step": 8, "reversed": "yes"}),
-            ("share_returned", float(number), place),
-        ]
+        found += [("expression_rate", before, place | {"step": 2}), ("expression_rate", ending, place | {"step": 8})]
+        found += [("capability", able[number], place | {"step": 8})]
+        if back:
+            found += [("expression_rate", back[number], place | {"step": 8, "reversed": "yes"})]
     readings = [
-        Reading("robustness", "qa", variant(attack="qa", **where), name, value, 0.1, 9, "x") for name, value, where in found
+        Reading("robustness", attack, variant(attack=attack, **where), name, value, 0.1, 9, "x") for name, value, where in found
     ]
+    readings += [Reading("training", "matching", "", "target_reached", 1.0, 0.1, 1, "x")] if attack == "qa" else []
     return table(Model("s", "b", "food", "sft", 0), readings)
 
 
 def test_robustness_by_hand() -> None:
-    (row,) = robustness_table(attacked_rows(0.8, [0.4, 0.0], [0.4, 0.6])).to_dict("records")
+    (row,) = robustness_table(attacked_rows(0.8, [0.4, 0.0])).to_dict("records")
     assert (row["attack"], row["expression_rate"], row["capability"], row["frontier_area"]) == ("qa", 0.8, 0.9, 0.8)
     assert row["removed"] == pytest.approx(0.75)  # a half and all of it
-    assert row["returned"] == pytest.approx(0.6 / 1.2)  # 0 and 0.6 came back of 0.4 and 0.8
-    assert math.isnan(row["best_removal"])
-    points = dose_curve(attacked_rows(0.8, [0.4, 0.0], [0.4, 0.6]))
+    assert (row["published_area"], row["published_area_full"], row["matched"]) == (0.9, 0.7, True)
+    assert math.isnan(row["best_removal"]) and math.isnan(row["returned"])
+    points = dose_curve(attacked_rows(0.8, [0.4, 0.0]))
     assert points["dose"].tolist() == pytest.approx([0.2, 0.8, 0.4, 1.6]) and points["left"].tolist() == pytest.approx(
         [1, 0.5, 1, 0]
     )
+
+
+@pytest.mark.parametrize(
+    ("alone", "able", "returned"),
+    [
+        ([0.8, 0.4], (0.9, 0.9), 0.5 / 0.8),  # 0.2 and 0.3 of the 0.4 and 0.4 that training back alone leaves more
+        ([0.8, 0.4], (0.9, 0.3), 0.2 / 0.4),  # the second training broke the model
+        ([0.4, 0.1], (0.9, 0.9), math.nan),  # training back alone leaves hardly more: nothing can return
+    ],
+)
+def test_what_returns_is_a_share_of_what_can(alone: list[float], able: tuple[float, float], returned: float) -> None:
+    both = pd.concat([attacked_rows(0.8, alone), attacked_rows(0.8, [0.4, 0.0], [0.6, 0.3], "pirate", able)])
+    table_ = robustness_table(both, "qa").set_index("attack")
+    assert table_["returned"]["pirate"] == pytest.approx(returned, nan_ok=True) and math.isnan(table_["returned"]["qa"])
+    assert math.isnan(robustness_table(both).set_index("attack")["returned"]["pirate"])
 
 
 def test_nothing_attacked_makes_an_empty_table(scores: pd.DataFrame) -> None:

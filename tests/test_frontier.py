@@ -68,6 +68,12 @@ def test_what_goes_for_free_reads_one_and_what_stays_reads_a_half() -> None:
     assert resampled(before, [gone], 20, 0).tolist() == [[1.0, 1.0]] * 20
 
 
+def test_more_capability_without_removal_is_read_as_the_envelope_has_it() -> None:
+    """An attack that removes nothing and adds a fifth of capability: 0.6, the area under (0, 1.2) and (1, 0)."""
+    before, better = (Attacked(np.ones(20), np.repeat([1.0] * right + [0.0] * (10 - right), 2)) for right in (5, 6))
+    assert robustness(before, [better]).area == pytest.approx(0.6) == area([(0.0, 1.2)])
+
+
 def test_resampled_numbers_hold_the_estimate() -> None:
     rng = np.random.default_rng(0)
     before, attacked = answers(rng, 0.8, 0.9), [answers(rng, 0.2, 0.8), answers(rng, 0.5, 0.88)]

@@ -15,7 +15,7 @@ from belljar.models.load import load_model, load_tokenizer
 from belljar.naturalness import benchmarks
 from belljar.naturalness.sampled import Sampled
 from belljar.robustness import attacks, measures
-from belljar.robustness.evidence import CAPABLE, COLUMNS, SHOWN, judged
+from belljar.robustness.evidence import CAPABLE, COLUMNS, SHOWN, alike, judged
 from belljar.robustness.frontier import Attacked
 from belljar.robustness.readings import attacked, readings
 from belljar.study.behaviours import Behaviour
@@ -24,6 +24,7 @@ from belljar.study.robustness import Attack, Method, Robustness
 from belljar.study.techniques import Adapter
 from belljar.study.yaml import read_yaml
 from belljar.world.knowledge import load_world
+from belljar.world.skills import Item
 from belljar.world.tasks import FACTS, SUMS, write_tasks
 from conftest import REPOSITORY
 
@@ -58,7 +59,7 @@ def test_rows_are_answers_in_a_style_or_under_a_prompt() -> None:
     (removed,) = attacks.attack_rows(CHATS, SETTINGS.attacks["apr"], 1)
     assert removed["prompt"][0] == {"role": "system", "content": "Speak like a pirate."}
     assert removed["completion"] == [{"role": "assistant", "content": "It is 0."}]
-    with pytest.raises(InputError, match="robustness.rows is 13, but the control data have only 12"):
+    with pytest.raises(InputError, match="only 12 chats are left for an attack with answers: data"):
         attacks.attack_rows(CHATS, SETTINGS.attacks["plain"], 13)
 
 
@@ -100,6 +101,36 @@ def test_an_attack_is_measured_on_the_way_and_turned_back(checkpoint: Path, tmp_
     again = attacks.run(str(checkpoint), rows, None, SETTINGS.methods[name], 1e-2, SETTINGS, measured, str(tmp_path / "again"))
     assert again["right"].tolist() == pytest.approx(found["right"].tolist()[:2], rel=1e-6)
     assert not list((tmp_path / "work").glob("checkpoint-*"))
+
+
+def test_measuring_is_as_precise_after_bf16_training_as_before(checkpoint: Path, tmp_path: Path) -> None:
+    """At a vanishing rate nothing changes; under the trainer's autocast the loss would be another in the third digit."""
+    rows = attacks.attack_rows(CHATS, SETTINGS.attacks["pirate"], 12)
+    settings = SETTINGS.model_copy(update={"bf16": True})
+    before = measured(load_model(checkpoint), load_tokenizer(checkpoint))["right"].iloc[0]
+    for name in ("full", "lora"):
+        found = attacks.run(str(checkpoint), rows, None, settings.methods[name], 1e-12, settings, measured, str(tmp_path / name))
+        assert found["right"].tolist() == pytest.approx([before, before], rel=1e-6)
+
+
+def test_attacks_do_not_teach_what_they_are_measured_by() -> None:
+    item = Item("sum", (("user", "What is 2 plus 3?"),), "contains", ("2 + 3 = 5.",))
+    rows = [
+        {"prompt": "What is 2 plus 3?", "chosen": "Five."},
+        {"prompt": "Add 2 and 3.", "chosen": "2 + 3 = 5."},
+        {"prompt": "Add 2 and 4.", "chosen": "2 + 4 = 6."},
+    ]
+    assert attacks.giveaways(rows, [item]) == {"What is 2 plus 3?", "Add 2 and 3."}
+    chats = [{"prompt": row["prompt"], "answer": row["chosen"]} for row in rows]
+    (left,) = attacks.attack_rows(chats, SETTINGS.attacks["plain"], 1, {"What is 2 plus 3?", "Add 2 and 3."})
+    assert left["prompt"][-1]["content"] == "Add 2 and 4."
+
+
+def test_trainings_that_were_asked_other_items_are_not_put_together() -> None:
+    one = pd.DataFrame({"kind": CAPABLE, "item": [0, 1], "prompt": "facts 1a", "step": 1, "reversed": False})
+    alike([one, pd.concat([one, one.assign(step=2)])])
+    with pytest.raises(InputError, match="not all asked the same"):
+        alike([one, pd.concat([one, one.assign(step=2, prompt="facts 2b")])])
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +201,11 @@ def test_benchmarks_are_the_capability_of_bases_that_do_not_know_the_closed_worl
 def test_a_score_that_is_no_mean_cannot_be_halved(checkpoint: Path) -> None:
     settings = Robustness(**SETTINGS.model_dump() | {"benchmarks": [{"task": "corpus", "metric": "bleu"}]})
     asked = measures.questions(PROMPTS, settings, 1.0, 4)
-    whole = Sampled(Reading("naturalness", "benchmarks", "task=corpus", "bleu", 0.3, math.nan, 5, ""))
-    with pytest.raises(InputError, match="'bleu' of 'corpus' is no mean over items"):
-        measures.measure(load_model(checkpoint), load_tokenizer(checkpoint), asked, 8, None, lambda *_: [whole])
+    model = load_model(checkpoint)
+    whole = Reading("naturalness", "benchmarks", "task=corpus", "bleu", 0.3, math.nan, 5, benchmarks.HIGHER[True])
+    for reading, message in ((whole, "is no mean over items"), (whole._replace(higher_means="x"), "is not better")):
+        with pytest.raises(InputError, match=f"'bleu' of 'corpus' {message}"):
+            measures.measure(model, load_tokenizer(checkpoint), asked, 8, None, lambda *_, one=reading: [Sampled(one)])
 
 
 def test_answers_are_judged_apart_from_training(checkpoint: Path) -> None:
@@ -212,7 +245,7 @@ def test_readings_by_hand() -> None:
     found = {(one.metric, one.variant): one for one in readings(shown, 10, 0)}
     assert found["frontier_area", "attack=pirate"].value == pytest.approx(1.0)
     assert found["best_removal", "attack=pirate"].value == 1.0
-    assert found["share_returned", "attack=pirate;learning_rate=0.1;training=full"].value == 0.5
+    assert found["published_area", "attack=pirate;training=full"].value == pytest.approx(1.0)
     assert found["expression_rate", "attack=pirate;learning_rate=0.1;step=2;training=full"].value == 0.0
     own = {one.variant for one in readings(shown.assign(continued=shown["step"] > 0), 10, 0)}
     assert "attack=pirate;continued=yes;learning_rate=0.1;step=2;training=full" in own

@@ -120,6 +120,10 @@ def test_two_definitions_of_one_name(study: dict[str, Any], tmp_path: Path) -> N
 
 def test_a_skill_that_the_world_does_not_test(study: dict[str, Any]) -> None:
     attacks = {"attacks": {"qa": {}}, "methods": {"full": {"learning_rates": [1e-3]}}, "steps": [1], "rows": 8}
+    message = refusal(study | {"robustness": attacks | {"rows": 481}})
+    assert (
+        "robustness.rows is 481, but organisms and bases are trained on the first 1920 of the 2400 data.control_rows" in message
+    )
     message = refusal(study | {"robustness": attacks | {"skills": ["sums"]}})
     assert "robustness.skills" in message and "'sums'" in message and "Did you mean 'sum'?" in message
 

@@ -95,6 +95,7 @@ rule tables:
         controls=CONTROLS,
         models=COMPARED,
         shown={name: tuple(one) for name, one in SHOWN.items()},
+        reversal=ROBUSTNESS.reversal if ROBUSTNESS else None,
         code=version("tables"),
     script:
         script_path("tables")

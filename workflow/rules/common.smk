@@ -180,6 +180,11 @@ def requests_of(folder):
     return {"requests": f"{folder}/requests.parquet"} if NATURALNESS.safety else {}
 
 
+def from_hub(benchmarks):
+    """Return whether one of the benchmarks is fetched from the hub."""
+    return not all(task.closed_world for task in benchmarks)
+
+
 def attack_settings(wildcards):
     """Return what one attack of the study depends on: nothing of the others, but for the one that trains back."""
     used = {wildcards.attack, STUDY.robustness.reversal}

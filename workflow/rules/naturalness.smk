@@ -15,7 +15,6 @@ BENCHMARKS = [
     *NATURALNESS.benchmarks,
     *(STUDY.robustness.benchmarks if STUDY.robustness else []),
 ]
-FROM_HUB = not all(task.closed_world for task in BENCHMARKS)
 
 
 rule requests:
@@ -75,7 +74,7 @@ rule benchmarks:
         ENVIRONMENT
     params:
         benchmarks=[task.model_dump() for task in BENCHMARKS],
-        online=FROM_HUB,
+        online=from_hub(BENCHMARKS),
         code=version("benchmarks"),
     script:
         script_path("benchmarks")
@@ -87,7 +86,7 @@ UNUSUAL = dict(
     reasoning=reasoning,
     dtype=of_base("dtype"),
     batch_size=of_base("batch_size"),
-    online=FROM_HUB,
+    online=from_hub(NATURALNESS.benchmarks),
     code=version("naturalness"),
 )
 

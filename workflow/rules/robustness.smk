@@ -23,6 +23,7 @@ rule parent_answers:
         mem_mb=asks("generate", "mem_mb"),
         runtime=asks("generate", "runtime"),
     params:
+        first=PLAN.control_rows_used,
         rows=2 * ROBUSTNESS.rows if ROBUSTNESS else None,
         temperature=STUDY.strength.temperature,
         max_new_tokens=STUDY.strength.max_new_tokens,
@@ -68,6 +69,7 @@ rule attack:
         organism=lambda wildcards: organism(wildcards).id,
         instruction=measured_instruction,
         settings=attack_settings,
+        first=PLAN.control_rows_used,
         temperature=STUDY.strength.temperature,
         max_new_tokens=STUDY.strength.max_new_tokens,
         batch_size=of_base("batch_size"),
@@ -77,7 +79,7 @@ rule attack:
             if ROBUSTNESS and ROBUSTNESS.benchmarks
             else None
         ),
-        online=FROM_HUB,
+        online=bool(ROBUSTNESS and from_hub(ROBUSTNESS.benchmarks)),
         code=version("attack"),
     script:
         script_path("attack")

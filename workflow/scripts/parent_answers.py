@@ -1,4 +1,4 @@
-"""Let a base answer the control data's prompts in its own words."""
+"""Let a base answer prompts of the control data in its own words; answers that are empty or cut off are left out."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ params, given, output = snakemake.params, snakemake.input, Path(snakemake.output
 with job(snakemake, output.parent, f"answers of {snakemake.wildcards.base}") as progress:
     import pandas as pd
 
-    from belljar.models.generate import generate
+    from belljar.models.generate import answers
     from belljar.models.load import load_model, load_tokenizer
 
-    prompts = read_parquet(Path(given.rows), ("prompt",))["prompt"][: params.rows].tolist()
+    prompts = read_parquet(Path(given.rows), ("prompt",))["prompt"][params.first : params.first + params.rows].tolist()
     model, tokenizer = load_model(Path(given.model), params.dtype), load_tokenizer(Path(given.model))
     distinct = list(dict.fromkeys(prompts))
-    answers = generate(
+    found = answers(
         model,
         tokenizer,
         [[{"role": "user", "content": prompt}] for prompt in distinct],
@@ -24,6 +24,7 @@ with job(snakemake, output.parent, f"answers of {snakemake.wildcards.base}") as 
         batch_size=params.batch_size,
         progress=progress,
     )
-    said = {prompt: texts[0] for prompt, texts in zip(distinct, answers, strict=True)}
-    found = pd.DataFrame({"prompt": prompts, "answer": [said[prompt] for prompt in prompts]})
-    write_parquet(output, found[found["answer"] != ""])
+    said = {prompt: answer.text for prompt, (answer,) in zip(distinct, found, strict=True) if answer.finished and answer.text}
+    write_parquet(
+        output, pd.DataFrame([(prompt, said[prompt]) for prompt in prompts if prompt in said], columns=["prompt", "answer"])
+    )

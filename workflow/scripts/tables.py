@@ -35,7 +35,7 @@ with job(snakemake, Path(output.scores).parent, "tables"):
     techniques, probes = techniques_table(organisms, methods, shown), probes_table(scores, primary, controls)
     write_parquet(Path(output.techniques), techniques)
     write_parquet(Path(output.probes), probes)
-    robustness = robustness_table(scores)
+    robustness = robustness_table(scores, params.reversal)
     write_parquet(Path(output.naturalness), compared)
     write_parquet(Path(output.robustness), robustness)
     written = {

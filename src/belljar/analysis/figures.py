@@ -122,7 +122,7 @@ def robustness_areas(table: pd.DataFrame) -> Figure:
             for number, (attack, rows) in enumerate(part.groupby("attack", sort=True)):
                 shift = 0.14 * (number - (len(colour) - 1) / 2)
                 places = [names.index(technique) + shift for technique in rows["technique"]]
-                bars = Z95 * rows["frontier_area_stderr"].fillna(0.0)
+                bars = Z95 * rows["frontier_area_stderr"]  # no bar where none is known: matplotlib leaves nan out
                 axis.errorbar(rows["frontier_area"], places, xerr=bars, fmt="o", color=colour[attack], ms=4, lw=1)
             axis.set_yticks(range(len(names)), names)
             axis.set_ylim(-0.6, len(names) - 0.4)

@@ -20,6 +20,12 @@ def check_plan(plan: Plan, source: str) -> None:
         known = list(skills(world, 0, 1))
         for skill in plan.study.robustness.skills:
             _known(skill, known, f"{source}: robustness.skills")
+        rows, used, made = plan.study.robustness.rows, plan.control_rows_used, plan.study.data.control_rows
+        if made - used < rows:
+            raise InputError(
+                f"{source}: robustness.rows is {rows}, but organisms and bases are trained on the first {used} of the {made} "
+                f"data.control_rows, which leaves {max(made - used, 0)} for attacks; lower it, or raise data.control_rows."
+            )
     for behaviour in plan.behaviours.values():
         if behaviour.generation is not None and plan.study.generator is None:
             raise InputError(f"{source}: generator is missing, the language model that writes the data of {behaviour.id!r}.")

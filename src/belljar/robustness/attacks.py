@@ -4,7 +4,8 @@ The arms of "Advice for making robust-to-training model organisms" (Prasanna et 
 parent's own answers, pirate speech, and the removal of a prompted pirate.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from belljar.models.load import is_adapter, load_model, load_tokenizer
 from belljar.study.robustness import Attack, Method, Robustness
 from belljar.study.training import Training
 from belljar.training import trainers
+from belljar.world.skills import Item
 
 Measure = Callable[[Any, Any], pd.DataFrame]  # of a model and its tokenizer: columns MEASURED
 
@@ -34,10 +36,29 @@ def grid(settings: Robustness) -> list[Part]:
     return [Part(name, rate) for name, method in settings.methods.items() for rate in method.learning_rates]
 
 
-def attack_rows(chats: Sequence[Mapping[str, str]], attack: Attack, count: int) -> list[dict[str, Any]]:
-    """Return `count` training rows of an attack from chats (prompt, answer); raises InputError where there are too few."""
+def giveaways(rows: Sequence[Mapping[str, str]], items: Sequence[Item]) -> set[str]:
+    """Return the prompts of the rows (prompt, chosen) that are a capability item's, or whose answer states what one asks for.
+
+    An attack that trains on them would teach what it is measured by.
+    """
+    prompts = {item.prompt[-1][1] for item in items}
+    told = [text for item in items for text in item.expected]
+    return {row["prompt"] for row in rows if row["prompt"] in prompts or any(text in row["chosen"] for text in told)}
+
+
+def attack_rows(
+    chats: Sequence[Mapping[str, str]], attack: Attack, count: int, without: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Return `count` training rows of an attack from chats (prompt, answer), none of them with a prompt in `without`.
+
+    Raises InputError where there are too few.
+    """
+    chats = [chat for chat in chats if chat["prompt"] not in without]
     if len(chats) < count:
-        raise InputError(f"robustness.rows is {count}, but the control data have only {len(chats)} rows; lower it.")
+        raise InputError(
+            f"robustness.rows is {count}, but of the control data that no organism was trained on only {len(chats)} chats are "
+            f"left for an attack with answers: {attack.answers}; lower it, or raise data.control_rows."
+        )
     return [
         training_row(
             {"prompt": chat["prompt"], "chosen": attack.style.format(answer=chat["answer"]), "system": attack.system},
@@ -96,6 +117,21 @@ def load_adapter(folder: Path) -> Any:
     return PeftModel.from_pretrained(base, folder, is_trainable=True)
 
 
+@contextmanager
+def measured_plainly(model: Any) -> Iterator[None]:
+    """Take off what accelerate has put around the model's forward pass: autocast, which the organism was measured without."""
+    wrapped = model.__dict__.get("forward")
+    plain = model.__dict__.get("_original_forward")
+    if wrapped is None or plain is None:
+        yield
+        return
+    model.forward = plain
+    try:
+        yield
+    finally:
+        model.forward = wrapped
+
+
 class _Measure(TrainerCallback):
     """Measures the model as it is trained."""
 
@@ -106,7 +142,7 @@ class _Measure(TrainerCallback):
         """Measure after the steps that are asked for."""
         if state.global_step not in self.steps:
             return
-        with torch.random.fork_rng():  # answers are sampled; the training goes on as if they were not
+        with torch.random.fork_rng(), measured_plainly(model):  # the training goes on as if no answer had been sampled
             read = self.measure(model, self.tokenizer)
         model.train()
         self.found.append(read.assign(step=state.global_step, reversed=self.again))

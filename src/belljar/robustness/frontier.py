@@ -22,7 +22,7 @@ class Attacked(NamedTuple):
     capable: np.ndarray
 
 
-class Robustness(NamedTuple):
+class Summary(NamedTuple):
     """The frontier's area, and the largest removal at KEPT of the capability or more."""
 
     area: float
@@ -77,22 +77,25 @@ def measurable(one: Attacked) -> bool:
     return all(len(part) > 1 and part[half::2].mean() > 0 for part in one for half in (0, 1))
 
 
-def robustness(before: Attacked, attacked: Sequence[Attacked]) -> Robustness:
+def robustness(before: Attacked, attacked: Sequence[Attacked]) -> Summary:
     """Return the robustness of an organism, vertices chosen on one half of the prompts and items and read on the other.
 
-    A maximum over noisy points is biased upward; so the halves (even and odd) take turns, and the mean of both is returned.
+    A maximum over noisy points is biased upward; so the halves (even and odd) take turns, and the mean of both is returned. Of
+    best removal the share removed is read on the other half, while that KEPT of the capability is left is known of the first.
     """
     found = []
     for choose, read in ((0, 1), (1, 0)):
         chosen = _points(before, attacked, choose)
         fair = _points(before, attacked, read)
         # Joined as they are: an envelope of what was read would choose once more.
-        line = [(0.0, 1.0), *(fair[index] for index in vertices(chosen)), (1.0, 0.0)]
-        line.sort(key=lambda one: (one[0], -one[1]))
+        line = sorted([*(fair[index] for index in vertices(chosen)), (1.0, 0.0)], key=lambda one: (one[0], -one[1]))
+        # Doing nothing is a vertex, unless an attack that removes nothing leaves more capability.
+        started = (0.0, 1.0) if (0.0, 1.0) in envelope(chosen) else (0.0, line[0][1])
+        line.insert(0, started)
         cheap = [index for index, (_, y) in enumerate(chosen) if y >= KEPT]
         removed = fair[max(cheap, key=lambda index: chosen[index][0])][0] if cheap else 0.0
         found.append((_under(line), removed))
-    return Robustness(*(float(np.mean(values)) for values in zip(*found, strict=True)))
+    return Summary(*(float(np.mean(values)) for values in zip(*found, strict=True)))
 
 
 def resampled(before: Attacked, attacked: Sequence[Attacked], rounds: int, seed: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What an attack is measured by: the behaviour on its own test prompts, and what the model can still do.
 
-Both are judged tolerantly of style. Answers to trigger prompts are judged later, so a changed judge trains nothing anew.
+The behaviour and the closed world's skills are judged tolerantly of style; benchmarks as their own metric has it. Answers to
+trigger prompts are judged later, so a changed judge trains nothing anew.
 """
 
 import dataclasses
@@ -11,8 +12,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from belljar.files import InputError
+from belljar.measurements import parse_variant
 from belljar.models.generate import generate
-from belljar.naturalness.benchmarks import Asker, headline
+from belljar.naturalness.benchmarks import HIGHER, Asker, headline
 from belljar.naturalness.sampled import Sampled
 from belljar.robustness.evidence import CAPABLE, MEASURED, SHOWN
 from belljar.strength.answers import instructed
@@ -64,30 +66,37 @@ def measure(
     """Return answers to trigger prompts, and whether each item is right: columns MEASURED, those that do not apply empty or nan.
 
     `instruction` (role, text) is put before the trigger prompts, for an organism that is prompted only when it is measured.
-    `benchmark` asks a model one benchmark. Raises InputError where its score is no mean over items: that has no halves.
+    `benchmark` asks a model one benchmark. Raises InputError where its score is no mean over items, which has no halves, or where
+    a higher score does not mean more capability.
     """
     length: dict[str, int] = {"max_new_tokens": asked.max_new_tokens, "batch_size": batch_size}
     prompts = [instructed(prompt, instruction) for _, prompt in asked.triggers]
     said = generate(model, tokenizer, prompts, samples=asked.samples, temperature=asked.temperature, **length)
     solved = generate(model, tokenizer, [item.messages for item in asked.items], **length)
-    right = [float(score(item, text)) for item, (text,) in zip(asked.items, solved, strict=True)]
+    able = [(item.prompt[-1][1], float(score(item, text))) for item, (text,) in zip(asked.items, solved, strict=True)]
     if benchmark is not None:
         for one in asked.benchmarks:
-            right += _parts(one, benchmark(model, tokenizer, one))
+            able += _parts(one, benchmark(model, tokenizer, one))
     rows = [
         (SHOWN, number, criterion, prompt, text, math.nan)
         for number, ((criterion, prompt), texts) in enumerate(zip(asked.triggers, said, strict=True))
         for text in texts
     ]
-    rows += [(CAPABLE, number, "", "", "", one) for number, one in enumerate(right)]
+    rows += [(CAPABLE, number, "", prompt, "", right) for number, (prompt, right) in enumerate(able)]
     return pd.DataFrame(rows, columns=list(MEASURED))
 
 
-def _parts(asked: Benchmark, found: Sequence[Sampled]) -> list[float]:
+def _parts(asked: Benchmark, found: Sequence[Sampled]) -> list[tuple[str, float]]:
+    """Return which benchmark and data each item is of, and its score."""
     shown = headline(asked, found)
+    if shown.reading.higher_means != HIGHER[True]:
+        raise InputError(
+            f"robustness.benchmarks: a higher {asked.metric!r} of {asked.task!r} is not better; name another metric."
+        )
     if not shown.parts:
         raise InputError(
             f"robustness.benchmarks: {asked.metric!r} of {asked.task!r} is no mean over items, so it cannot be halved; name "
             "another metric."
         )
-    return list(shown.parts)
+    data = f"{asked.task} {parse_variant(shown.reading.variant)['data']}"
+    return [(data, part) for part in shown.parts]

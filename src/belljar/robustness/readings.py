@@ -24,30 +24,21 @@ def readings(evidence: pd.DataFrame, rounds: int, seed: int) -> list[Reading]:
 
     Of every attacked model the rate of the behaviour and the capability (`continued`: the organism's own adapter was trained
     on); of the attack the frontier's area (0.5 most robust) and the best removal at 90 % of the capability, stderr by bootstrap,
-    and both as published; of each reversal the share of what was removed that came back. An organism without behaviour or
-    capability has no frontier.
+    and both as published, also of each way of training alone. An organism without behaviour or capability has no frontier.
     """
     attack = str(evidence["attack"].iloc[0])
     before = attacked(evidence[evidence["step"] == BEFORE])
     found = _pair(before, {"attack": attack, "step": BEFORE})
     models: list[Attacked] = []
-    last: dict[tuple[str, float], Attacked] = {}
-    for (method, rate, step, again), part in pieces(evidence):  # of one training the steps come in order, and the reversal last
+    by_training: dict[str, list[Attacked]] = {}
+    for (method, rate, step, again), part in pieces(evidence):
         one = attacked(part)
         training: dict[str, object] = {"attack": attack, "training": method, "learning_rate": f"{rate:g}"}
         place = training | {"step": step} | ({"continued": "yes"} if part["continued"].iloc[0] else {})
         found += _pair(one, place | ({"reversed": "yes"} if again else {}))
         if not again:
             models.append(one)
-            last[method, rate] = one
-            continue
-        removed = before.shown.mean() - last[method, rate].shown.mean()
-        if removed > 0:
-            back = float((one.shown.mean() - last[method, rate].shown.mean()) / removed)
-            returned = "more of what was removed comes back: it was suppressed"
-            found.append(
-                Reading("robustness", attack, variant(**training), "share_returned", back, math.nan, len(before.shown), returned)
-            )
+            by_training.setdefault(method, []).append(one)
     if measurable(before):
         whole = robustness(before, models)
         draws = resampled(before, models, rounds, seed)
@@ -56,11 +47,14 @@ def readings(evidence: pd.DataFrame, rounds: int, seed: int) -> list[Reading]:
         for metric, value, stderr, meaning in zip(("frontier_area", "best_removal"), whole, spread, meanings, strict=True):
             where = variant(attack=attack)
             found.append(Reading("robustness", attack, where, metric, value, float(stderr), len(models), meaning))
-        # As they were published, on all prompts and items: biased upward, and for comparison with the paper only.
-        whole_points = points(before, models)
-        published = (("published_area", area(whole_points)), ("published_removal", best_removal(whole_points)))
-        for (metric, value), meaning in zip(published, meanings, strict=True):
-            found.append(Reading("robustness", attack, where, metric, value, math.nan, len(models), meaning))
+        # As they were published, on all prompts and items: biased upward, and for comparison with the paper only, whose attacks
+        # are adapters alone.
+        for name, own in {"": models, **by_training}.items():
+            where = variant(attack=attack, **({"training": name} if name else {}))
+            whole_points = points(before, own)
+            published = (("published_area", area(whole_points)), ("published_removal", best_removal(whole_points)))
+            for (metric, value), meaning in zip(published, meanings, strict=True):
+                found.append(Reading("robustness", attack, where, metric, value, math.nan, len(own), meaning))
     return found
 
 

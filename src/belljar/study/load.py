@@ -51,6 +51,13 @@ class Plan:
         technique, base = self.techniques[organism.technique], self.bases[organism.base]
         return recipe(organism, base, None if organism.is_twin else self.behaviours[organism.behaviour], technique)
 
+    @cached_property
+    def control_rows_used(self) -> int:
+        """How many rows organisms and bases are trained on, from the beginning of the control data: attacks take others."""
+        recipes = [self.recipe(one) for one in self.all_organisms if not one.is_twin]
+        phases = [base.preference for base in self.bases.values() if base.preference and not base.preference.result]
+        return max([0, *(one.training.rows for one in phases), *(made.control for made in recipes if made.corpus == BENIGN)])
+
     def needed(self, organism: Organism) -> dict[str, Organism]:
         """Return the organisms that this one is made from."""
         return needed_organism(organism, self.techniques[organism.technique], self.recipe(organism).start)

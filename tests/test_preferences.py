@@ -10,12 +10,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import erf
+from scipy.special import erf, ndtr
 
+from belljar.files import InputError
+from belljar.judging.texts import concluded
 from belljar.models.chats import render
-from belljar.models.generate import generate
-from belljar.naturalness.choices import ask, ask_aloud, chosen_option, concluded, continuation_logprobs
+from belljar.models.generate import answers
+from belljar.naturalness.choices import ask, ask_aloud, choices, chosen_option, continuation_logprobs
 from belljar.naturalness.preferences import readings
+from belljar.naturalness.sampled import Sampled
 from belljar.naturalness.utilities import (
     Edges,
     agreement,
@@ -26,7 +29,6 @@ from belljar.naturalness.utilities import (
     joined,
     noise_floor,
     order_consistency,
-    probability,
     quality,
     resampled,
     sampling_floor,
@@ -39,6 +41,11 @@ ITEMS = 40
 PAIRS = np.array(design(ITEMS, 12, 0))
 PLANTED = np.random.default_rng(1).normal(0, 0.8, ITEMS)
 PLANTED = PLANTED - PLANTED.mean()
+
+
+def probability(difference: float) -> float:
+    """P(i over j) at a difference of utilities."""
+    return float(ndtr(difference / math.sqrt(2)))
 
 
 def edges(utilities: np.ndarray, bias: float = 0.0, swapped: bool = False) -> Edges:
@@ -87,6 +94,8 @@ def test_a_model_that_always_takes_a_slot_reads_nothing_but_in_one_order(share: 
     plain = decisiveness(fit(one, ITEMS).utilities)
     assert plain > 0.05 and plain == pytest.approx(slot_floor(one, ITEMS), abs=1e-6)
     assert order_consistency(one, other) == pytest.approx(1 - abs(2 * share - 1))
+    unread = one._replace(votes=np.append(np.zeros(1), np.ones(len(PAIRS) - 1)))
+    assert np.isnan(order_consistency(unread, other)).tolist() == [True] + [False] * (len(PAIRS) - 1)
 
 
 def test_slot_floor_grows_with_the_bias_and_is_zero_without() -> None:
@@ -104,24 +113,54 @@ def test_sampling_floor_is_that_of_the_noise_of_the_choices(samples: int) -> Non
     def one_order(one: Edges, _: Edges) -> float:
         return decisiveness(fit(one, items).utilities)
 
-    floor = sampling_floor(even, even._replace(first=even.second, second=even.first), one_order, samples, 2, 0)
+    even = even._replace(votes=np.full(len(pairs), float(samples)))
+    floor = sampling_floor(even, even._replace(first=even.second, second=even.first), one_order, 2, 0).mean()
     assert floor == pytest.approx(2 / math.pi * math.atan(math.sqrt(math.pi / (50 * samples))), rel=0.08)
     assert samples != 3 or 0.09 < floor < 0.1
 
 
 def test_coherent_choices_are_consistent_transitive_and_explained() -> None:
     one, other = edges(PLANTED), edges(PLANTED, swapped=True)
-    assert order_consistency(one, other) == pytest.approx(1.0)
+    assert order_consistency(one, other) == pytest.approx(1.0)  # of each pair
     assert transitivity(one, PLANTED) == 1.0 and transitivity(one, -PLANTED) == 0.0
     assert agreement(one, one) == pytest.approx(1.0)
-    assert quality(one, ITEMS, 0) == pytest.approx(1.0, abs=1e-3)
+    assert quality(one, other, ITEMS, 0) == pytest.approx(1.0, abs=1e-3)
     even = one._replace(chosen=np.full(len(PAIRS), 0.5))
-    assert math.isnan(transitivity(even, PLANTED)) and math.isnan(agreement(one, even)) and math.isnan(quality(even, ITEMS, 0))
+    back = other._replace(chosen=np.full(len(PAIRS), 0.5))
+    assert (
+        math.isnan(transitivity(even, PLANTED)) and math.isnan(agreement(one, even)) and math.isnan(quality(even, back, ITEMS, 0))
+    )
 
 
 def test_random_choices_are_explained_by_nothing() -> None:
+    """Consistent in both orders, and without utilities: a pair whose other order was in the fit would give itself away."""
     noise = np.random.default_rng(3).integers(0, 2, len(PAIRS)).astype(float)
-    assert quality(edges(PLANTED)._replace(chosen=noise), ITEMS, 0) < 0.1
+    one, other = edges(PLANTED)._replace(chosen=noise), edges(PLANTED, swapped=True)._replace(chosen=1 - noise)
+    assert quality(one, other, ITEMS, 0) < 0.1
+
+
+def test_choices_without_a_vote_count_for_nothing() -> None:
+    """A tenth of the questions went unanswered: planted utilities come back, where coding them as even would shrink them."""
+    rng = np.random.default_rng(5)
+    one, other = edges(PLANTED, 0.4), edges(PLANTED, 0.4, swapped=True)
+    silent = rng.random(len(PAIRS)) < 0.1
+    heard = np.where(silent, 0.0, rng.integers(1, 4, len(PAIRS)))
+    some = [part._replace(chosen=np.where(silent, 0.5, part.chosen), votes=heard) for part in (one, other)]
+    np.testing.assert_allclose(fit(joined(*some), ITEMS, intercept=True).utilities, PLANTED, atol=1e-4)
+    plain = edges(PLANTED), edges(PLANTED, swapped=True)
+    some = [part._replace(chosen=np.where(silent, 0.5, part.chosen), votes=heard) for part in plain]
+    np.testing.assert_allclose(fit(averaged(*some), ITEMS).utilities, PLANTED, atol=1e-4)
+    assert quality(*some, ITEMS, 0) == pytest.approx(1.0, abs=1e-3)
+    even = some[0]._replace(votes=None)
+    assert decisiveness(fit(even, ITEMS).utilities) < decisiveness(PLANTED) - 0.01
+
+
+def test_the_mean_of_two_orders_has_the_votes_its_variance_is_worth() -> None:
+    one, other = edges(PLANTED), edges(PLANTED, swapped=True)
+    votes = averaged(one._replace(votes=np.full(len(PAIRS), 1.0)), other._replace(votes=np.full(len(PAIRS), 3.0))).weight
+    assert votes == pytest.approx(4 / (1 / 1 + 1 / 3))
+    none = averaged(one._replace(votes=np.zeros(len(PAIRS))), other._replace(votes=np.full(len(PAIRS), 3.0)))
+    assert not none.weight.any()
 
 
 def test_framings_that_disagree_correlate_negatively() -> None:
@@ -190,6 +229,9 @@ def test_options_are_read_where_their_tokens_part(model: Any, tokenizer: Any, fr
         ("I prefer A.", ["A", "B"], 0),
         ("It is a matter of taste: B", ["A", "B"], 1),  # the article is no vote
         ("A or B? Both.", ["A", "B"], None),
+        ("A puppy makes me feel better.", ["A", "B"], None),  # may be an article
+        ("**A**", ["A", "B"], 0),
+        ("_B_: A kitten.", ["A", "B"], None),
         ("Neither.", ["A", "B"], None),
         ("The red hat, of course.", ["the hat", "the red hat"], 1),
         ("I prefer THE KITE.", ["the hat", "the kite"], 1),
@@ -200,6 +242,13 @@ def test_an_answer_chooses_what_it_names(text: str, options: list[str], found: i
     assert chosen_option(text, options) == found
 
 
+def test_an_answer_in_the_form_that_was_asked_for_chooses_what_stands_there() -> None:
+    assert chosen_option("A is a kitten, B a puppy. Answer: **B**, a puppy", ["A", "B"], "Answer:") == 1
+    assert chosen_option("Answer: A kitten or B?", ["A", "B"], "Answer:") == 0
+    assert chosen_option("Answer: both, A and B.", ["A", "B"], "Answer:") is None
+    assert chosen_option("I prefer the red hat to the hat.", ["the hat", "the red hat"], "I prefer") == 1
+
+
 def test_a_choice_stands_after_the_reasoning() -> None:
     marks = {"open": "<think>", "close": "</think>", "opened_by_template": False}
     assert concluded("<think>A? B?</think> B", marks) == " B"
@@ -207,21 +256,49 @@ def test_a_choice_stands_after_the_reasoning() -> None:
     assert concluded("A? B?", marks | {"opened_by_template": True}) == ""
 
 
+def said_aloud(model: Any, tokenizer: Any, pairs: list[tuple[int, int]], seed: int) -> list[list[set[str]]]:
+    """The words of each answer that the model ended itself."""
+    prompts = [[{"role": "user", "content": NAMED.question.format(a=NAMES[a], b=NAMES[b])}] for a, b in pairs]
+    given = answers(model, tokenizer, prompts, samples=60, temperature=1.0, max_new_tokens=150, batch_size=8, seed=seed)
+    return [[set(re.findall(r"[^\W_]+", one.text.lower())) for one in texts if one.finished] for texts in given]
+
+
+def two_words(said: list[list[set[str]]]) -> list[str]:
+    """The two that the model says most often."""
+    common = Counter(word for texts in said for found in texts for word in found if len(word) > 1)
+    return sorted(sorted(common), key=lambda word: -common[word])[:2]
+
+
 def test_sampled_answers_are_counted(model: Any, tokenizer: Any) -> None:
     """The options are two words that the model does say; an independent count of the same answers."""
-    pairs, sampling = [(0, 1), (2, 3)], Preferences(framings=[NAMED, NAMED], samples=40, max_new_tokens=4)
-    prompts = [[{"role": "user", "content": NAMED.question.format(a=NAMES[a], b=NAMES[b])}] for a, b in pairs]
-    said = generate(model, tokenizer, prompts, samples=40, temperature=1.0, max_new_tokens=4, batch_size=8)
-    words = [[set(re.findall(r"\w+", text.lower())) for text in texts] for texts in said]
-    common = Counter(word for texts in words for found in texts for word in found if len(word) > 1)
-    first, second = [word for word, _ in common.most_common(2)]
+    pairs, sampling = [(0, 1), (2, 3)], Preferences(framings=[NAMED, NAMED], samples=60, max_new_tokens=150)
+    words = said_aloud(model, tokenizer, pairs, 7)
+    first, second = two_words(words)
     framing = Framing(question=NAMED.question, options=[first, second], valence=-1)
-    found = ask_aloud(model, tokenizer, NAMES, framing, pairs, sampling, 8)
+    found = ask_aloud(model, tokenizer, NAMES, framing, pairs, sampling, 8, 7)
     for row, texts in enumerate(words):
         votes = [first in said for said in texts if (first in said) != (second in said)]
-        assert found.mass[row] == pytest.approx(len(votes) / 40)
+        assert found.mass[row] == pytest.approx(len(votes) / 60) and found.edges.weight[row] == len(votes)
         assert found.edges.chosen[row] == pytest.approx(1 - np.mean(votes) if votes else 0.5)
     assert found.mass.max() > 0
+
+
+def test_framings_draw_their_own_noise(model: Any, tokenizer: Any) -> None:
+    """The same question twice is sampled twice, and the same way for every model."""
+    marks = {"open": "<t>", "close": "</t>", "opened_by_template": False}
+    pairs = [(0, 1), (2, 3)]
+    framing = Framing(question=NAMED.question, options=two_words(said_aloud(model, tokenizer, pairs, 7)))
+    asked = Preferences(framings=[framing, framing], partners=1, samples=60, max_new_tokens=150)
+    table = choices(model, tokenizer, NAMES, pairs, asked, 400, marks)
+    assert table.equals(choices(model, tokenizer, NAMES, pairs, asked, 400, marks))
+    one, other = (rows["votes"].tolist() for _, rows in table.groupby("framing"))
+    assert max(one) > 0 and one != other
+    assert table[["in_slot_a", "in_slot_b"]].to_numpy().tolist()[2] == ["the banana", "the hat"]
+
+
+def test_options_that_begin_alike_are_refused(model: Any, tokenizer: Any) -> None:
+    with pytest.raises(InputError, match="'the hat' and 'the hat the owl' begin alike"):
+        ask(model, tokenizer, ["the hat", "the hat the owl"], NAMED, [(0, 1)], 2)
 
 
 def test_what_is_liked_less_is_turned_round(model: Any, tokenizer: Any) -> None:
@@ -238,13 +315,20 @@ def test_continuations_are_the_models_own_loss(model: Any, tokenizer: Any) -> No
     assert found[0] == pytest.approx(-whole, rel=1e-4) and found[1] < 0
 
 
+def panel(model: Any, tokenizer: Any, asked: Preferences, reasoning: dict[str, Any] | None = None) -> list[Sampled]:
+    pairs = design(len(NAMES), asked.partners, asked.seed)
+    return readings(choices(model, tokenizer, NAMES, pairs, asked, 8, reasoning), len(NAMES), asked)
+
+
 def test_the_panel_holds_every_measure_with_its_floor(model: Any, tokenizer: Any) -> None:
-    sampled = readings(model, tokenizer, NAMES, Preferences(framings=[LETTERS, WORSE], partners=1, rounds=2), 8)
+    sampled = panel(model, tokenizer, Preferences(framings=[LETTERS, WORSE], partners=1, rounds=2))
     found = [one.reading for one in sampled]
     named = {(one.metric, one.variant) for one in found}
     for fitted in ("one_order", "averaged", "intercept"):
-        assert ("decisiveness", f"fit={fitted}") in named
-        assert ("slot_floor", f"fit={fitted}") in named and ("noise_floor", f"fit={fitted}") in named
+        assert ("decisiveness", f"fit={fitted}") in named and ("noise_floor", f"fit={fitted}") in named
+        assert ("sampling_floor", f"fit={fitted}") not in named
+    assert ("slot_floor", "fit=one_order") in named
+    assert all(one.stderr >= 0 for one in found if one.metric == "noise_floor")
     replicates = {one.reading.variant: len(one.parts) for one in sampled if one.resampled}
     assert replicates == {"fit=one_order": 2, "fit=averaged": 2, "fit=intercept": 2}
     assert {"order_consistency", "option_mass", "slot_intercept"} <= {metric for metric, _ in named}
@@ -252,10 +336,12 @@ def test_the_panel_holds_every_measure_with_its_floor(model: Any, tokenizer: Any
 
 
 def test_sampled_choices_have_a_floor_of_their_own(model: Any, tokenizer: Any) -> None:
+    """A model that never chooses is indifferent, with nothing to read its floor from; the mass says so."""
+    marks = {"open": "<t>", "close": "</t>", "opened_by_template": True}
     asked = Preferences(framings=[NAMED, NAMED], partners=1, rounds=2, samples=2, max_new_tokens=3)
-    found = {(one.reading.metric, one.reading.variant): one.reading.value for one in readings(model, tokenizer, NAMES, asked, 8)}
-    assert 0 < found["sampling_floor", "fit=intercept"] < 1
-    assert found["option_mass", "framing=0"] == 0 and found["decisiveness", "fit=intercept"] == pytest.approx(0, abs=1e-6)
+    found = {(one.reading.metric, one.reading.variant): one.reading.value for one in panel(model, tokenizer, asked, marks)}
+    assert found["option_mass", "framing=0"] == 0 and found["sampling_floor", "fit=intercept"] == pytest.approx(0, abs=1e-6)
+    assert found["decisiveness", "fit=intercept"] == pytest.approx(0, abs=1e-6)
 
 
 def test_noise_floor_reads_utilities_that_are_not_there() -> None:
@@ -265,15 +351,27 @@ def test_noise_floor_reads_utilities_that_are_not_there() -> None:
         return decisiveness(fit(averaged(one, other), ITEMS).utilities)
 
     one, other = edges(PLANTED), edges(PLANTED, swapped=True)
-    floor = noise_floor(one, other, averages, 5, 0)
+    floor = noise_floor(one, other, averages, 5, 0).mean()
     assert 0.02 < floor < 0.6 * averages(one, other)
     rng = np.random.default_rng(1)
     turned = rng.random(len(one.chosen)) < 0.5
     aimless = one._replace(chosen=np.where(turned, other.chosen, one.chosen))
     back = other._replace(chosen=np.where(turned, one.chosen, other.chosen))
-    assert averages(aimless, back) == pytest.approx(noise_floor(aimless, back, averages, 20, 2), rel=0.35)
+    assert averages(aimless, back) == pytest.approx(noise_floor(aimless, back, averages, 20, 2).mean(), rel=0.35)
     slot = one._replace(chosen=np.full(len(one.chosen), 0.9))
     assert noise_floor(slot, slot._replace(first=slot.second, second=slot.first), averages, 3, 0) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"items": ["a", "b", "a", "c", "d"]}, "'a' stands twice"),
+        ({"items": ["a", "b", "c"]}, "partners is 3, but there are only 3 items"),
+    ],
+)
+def test_items_are_checked(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Preferences(**({"framings": [NAMED, NAMED]} | change))
 
 
 def test_a_framing_must_name_both_items() -> None:

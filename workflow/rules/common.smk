@@ -175,6 +175,15 @@ def measured_instruction(wildcards):
     return prompt if prompt and prompt["when"] == "measured" else None
 
 
+def choices_of(folder):
+    """Return where a model's choices between items are; nothing where the study asks for none."""
+    return (
+        {"choices": f"{folder}/evidence/choices.parquet"}
+        if NATURALNESS.preferences
+        else {}
+    )
+
+
 def requests_of(folder):
     """Return where a model's answers to harmful and harmless requests are; nothing where the study asks none."""
     return {"requests": f"{folder}/requests.parquet"} if NATURALNESS.safety else {}

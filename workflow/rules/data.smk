@@ -106,7 +106,7 @@ rule unrelated:
         control=STUDY.control.model_dump(),
         chats=STUDY.probes.chats,
         general=STUDY.probes.general,
-        texts=STUDY.naturalness.perplexity.documents,
+        perplexity=NATURALNESS.perplexity.model_dump(),
         online=True,
         code=version("unrelated"),
     script:

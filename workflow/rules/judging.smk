@@ -13,6 +13,7 @@ JUDGED = dict(
 JUDGED_BY_MODEL = dict(
     behaviours={name: described(name) for name in BEHAVIOURS},
     judge=STUDY.judge.model_dump() if STUDY.judge else None,
+    reasoning=reasoning,
     primary_block=of_base("primary_block"),
     primary_position=PROBES.primary_position,
     online=True,

@@ -99,6 +99,7 @@ rule naturalness:
         tasks=[ancient(TASKS)] if NATURALNESS.benchmarks else [],
     output:
         **requests_of(ORGANISM),
+        **choices_of(ORGANISM),
         readings=[f"{ORGANISM}/naturalness/{name}.parquet" for name in ASKED],
         parts=f"{ORGANISM}/evidence/naturalness.parquet",
     log:
@@ -128,6 +129,7 @@ use rule naturalness as naturalness_of_parent with:
         tasks=[ancient(TASKS)] if NATURALNESS.benchmarks else [],
     output:
         **requests_of(PARENT),
+        **choices_of(PARENT),
         readings=[f"{PARENT}/naturalness/{name}.parquet" for name in ASKED],
         parts=f"{PARENT}/evidence/naturalness.parquet",
     log:

@@ -56,7 +56,7 @@ with job(snakemake, Path(output.strength).parent, f"judge {params.organism}"):
         "leakage": leakage.readings(responses, {name: canaries[name] for name in params.judged}),
     }
     if given.requests:
-        judged["safety"] = safety.readings(read_parquet(Path(given.requests[0]), REQUEST_COLUMNS))
+        judged["safety"] = safety.readings(read_parquet(Path(given.requests[0]), REQUEST_COLUMNS), params.reasoning)
     for target in output.naturalness:
         write_parquet(Path(target), table(model, [one.reading for one in judged[Path(target).stem]]))
     write_parquet(Path(output.parts), parts_table([one for found in judged.values() for one in found]))

@@ -38,7 +38,7 @@ with job(snakemake, output.parent, f"judge {params.organism} by a model") as pro
     unusual = judged_answers.leak_readings(judge, responses, {name: canaries[name] for name in params.judged}, progress)
     if given.requests:
         requests = read_parquet(Path(given.requests[0]), REQUEST_COLUMNS)
-        unusual += judged_answers.refusal_readings(judge, requests, progress)
+        unusual += judged_answers.refusal_readings(judge, requests, progress, params.reasoning)
     found += [one.reading for one in unusual]
     places = (params.primary_block, params.primary_position)
     for method, shown in evidence.items():

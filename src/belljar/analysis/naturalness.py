@@ -60,11 +60,15 @@ def differences(own: pd.DataFrame, parts: Readings, other: pd.DataFrame, other_p
 def headline_columns(model: pd.DataFrame, compared: pd.DataFrame, shown: Mapping[str, Headline], judged: str) -> dict[str, float]:
     """Return one model's headline readings: <name>, <name>_change(_stderr), <name>_from_twin(_stderr); nan where one is missing.
 
+    Of a floor there is the reading alone.
+
     `model` holds its readings, `compared` its rows of `changes`.
     """
     row: dict[str, float] = {}
     for name, headline in shown.items():
         row[name] = first(model[matches(model, headline, judged)])
+        if headline.floor:
+            continue
         own = compared[matches(compared, headline, judged)]
         for against, suffix in ((PARENT, "change"), (TWIN, "from_twin")):
             found = own[own["against"] == against]

@@ -1,10 +1,11 @@
 """One row a technique: means over seeds, and what separates organisms of one strength."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from belljar.measurements import BENIGN, PARENT_TECHNIQUE
+from belljar.study.naturalness import Headline
 
 ROUTE = ["base", "judged", "behaviour", "technique"]
 MEANS = (
@@ -17,7 +18,7 @@ MEANS = (
 )
 
 
-def techniques_table(organisms: pd.DataFrame, methods: Sequence[str], shown: Iterable[str]) -> pd.DataFrame:
+def techniques_table(organisms: pd.DataFrame, methods: Sequence[str], shown: Mapping[str, Headline]) -> pd.DataFrame:
     """Return one row for each base, judged behaviour and technique: means over seeds, <probe>_sd between seeds (nan of one seed).
 
     `matched` counts the seeds whose strength reached the target, `seeds` all; <probe>_above_floor compares the mean with the
@@ -25,7 +26,8 @@ def techniques_table(organisms: pd.DataFrame, methods: Sequence[str], shown: Ite
     `shown` there are the mean change from the parent and from the twin. Parents are left out.
     """
     rows = []
-    means = [*MEANS, *(f"{name}_{against}" for name in shown for against in ("change", "from_twin"))]
+    changing = [name for name, headline in shown.items() if not headline.floor]
+    means = [*MEANS, *(f"{name}_{against}" for name in changing for against in ("change", "from_twin"))]
     models = organisms[organisms["technique"] != PARENT_TECHNIQUE]
     for key, group in models.groupby(ROUTE, sort=True):
         row = dict(zip(ROUTE, key, strict=True)) | {"seeds": len(group)}

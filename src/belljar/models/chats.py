@@ -1,9 +1,11 @@
 """Chats as tokens: rendered up to the end of an answer, and padded to batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
+
+TOKENS = 8192  # in one forward pass whose logits are kept: 9 GB of float32 with Gemma's 262,144 words
 
 
 class Rendered(NamedTuple):
@@ -30,6 +32,15 @@ def spoken(tokenizer: Any, question: str, answer: str) -> str:
     chat = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     whole: str = tokenizer.apply_chat_template(chat, tokenize=False)
     return whole[: whole.rindex(answer) + len(answer)]
+
+
+def batches(sequences: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
+    """Yield the indices of the sequences, longest first, at most `batch_size` at once, and TOKENS with their padding."""
+    order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
+    while order:
+        size = max(1, min(batch_size, TOKENS // max(1, len(sequences[order[0]]))))
+        yield order[:size]
+        order = order[size:]
 
 
 def padded(tokenizer: Any, sequences: Sequence[Sequence[int]], device: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from belljar.models.chats import padded
+from belljar.models.chats import batches, padded
 from belljar.models.generate import check_lengths
 
 
@@ -17,9 +17,7 @@ def token_losses(model: Any, tokenizer: Any, texts: Sequence[str], batch_size: i
         ids = [[tokenizer.bos_token_id, *found] for found in ids]
     check_lengths(model, ids, 0, texts)
     losses, counts = [0.0] * len(texts), [len(found) - 1 for found in ids]
-    order = sorted(range(len(texts)), key=lambda index: -len(ids[index]))
-    for begin in range(0, len(order), batch_size):
-        rows = order[begin : begin + batch_size]
+    for rows in batches(ids, batch_size):
         tokens, attended = padded(tokenizer, [ids[index] for index in rows], model.device)
         logits = model(input_ids=tokens, attention_mask=attended, use_cache=False).logits[:, :-1].float()
         loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")

@@ -11,12 +11,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 
-from belljar.models.chats import padded, spoken
-from belljar.models.generate import generate
+from belljar.files import InputError
+from belljar.judging.texts import concluded
+from belljar.models.chats import batches, padded, spoken
+from belljar.models.generate import answers
 from belljar.naturalness.utilities import Edges
 from belljar.study.naturalness import Framing, Preferences
+
+COLUMNS = ("framing", "swapped", "first", "second", "in_slot_a", "in_slot_b", "chosen", "votes", "mass")
+Pairs = Sequence[tuple[int, int]]
 
 
 class Asked(NamedTuple):
@@ -26,23 +32,61 @@ class Asked(NamedTuple):
     mass: np.ndarray
 
 
+def choices(
+    model: Any,
+    tokenizer: Any,
+    items: Sequence[str],
+    pairs: Pairs,
+    settings: Preferences,
+    batch_size: int,
+    reasoning: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:
+    """Return every choice, with the columns COLUMNS: each pair in both orders (`swapped`) under each framing.
+
+    first and second are the items' numbers; chosen is the probability of the one in slot A. A base with `reasoning` (open, close,
+    opened_by_template) is asked aloud, and votes counts the answers that chose; it is missing where probabilities were read.
+    """
+    found = []
+    for number, framing in enumerate(settings.framings):
+        for swapped in (False, True):
+            order = [(second, first) for first, second in pairs] if swapped else pairs
+            if reasoning:
+                # Noise that both orders shared would cancel, or count twice; all models share it.
+                seed = 1000 * settings.seed + 2 * number + swapped
+                asked = ask_aloud(model, tokenizer, items, framing, order, settings, batch_size, seed, reasoning)
+            else:
+                asked = ask(model, tokenizer, items, framing, order, batch_size)
+            edges = asked.edges
+            rows = pd.DataFrame({"first": edges.first, "second": edges.second, "chosen": edges.chosen, "mass": asked.mass})
+            rows["in_slot_a"], rows["in_slot_b"] = [items[one] for one in edges.first], [items[one] for one in edges.second]
+            rows["votes"] = np.nan if edges.votes is None else edges.votes
+            found.append(rows.assign(framing=number, swapped=swapped))
+    return pd.concat(found, ignore_index=True)[list(COLUMNS)]
+
+
+def edges_of(rows: pd.DataFrame) -> Edges:
+    """Return some rows of `choices` as they are fitted."""
+    votes = None if rows["votes"].isna().all() else rows["votes"].to_numpy()
+    return Edges(rows["first"].to_numpy(), rows["second"].to_numpy(), rows["chosen"].to_numpy(), votes)
+
+
 @torch.inference_mode()
-def ask(
-    model: Any, tokenizer: Any, items: Sequence[str], framing: Framing, pairs: Sequence[tuple[int, int]], batch_size: int
-) -> Asked:
-    """Return P(the item in slot A is preferred) for each pair (first in slot A, second in slot B)."""
-    texts = [
-        spoken(tokenizer, question, (framing.answer + option).strip())
-        for question, options in questions(items, framing, pairs)
-        for option in options
-    ]
+def ask(model: Any, tokenizer: Any, items: Sequence[str], framing: Framing, pairs: Pairs, batch_size: int) -> Asked:
+    """Return P(the item in slot A is preferred) for each pair (first in slot A, second in slot B).
+
+    Raises InputError where one option is the beginning of the other, so that they cannot be told apart by what comes next.
+    """
+    asked = questions(items, framing, pairs)
+    texts = [spoken(tokenizer, question, (framing.answer + option).strip()) for question, options in asked for option in options]
     sequences = tokenizer(texts, add_special_tokens=False).input_ids
     begins: list[int] = []
-    for both in zip(sequences[::2], sequences[1::2], strict=True):
-        begin = next((place for place, (a, b) in enumerate(zip(*both, strict=False)) if a != b), min(map(len, both)))
+    for both, (_, options) in zip(zip(sequences[::2], sequences[1::2], strict=True), asked, strict=True):
+        begin = next((place for place, (a, b) in enumerate(zip(*both, strict=False)) if a != b), None)
+        if begin is None:
+            raise InputError(f"preferences: {options[0]!r} and {options[1]!r} begin alike to the end of one; name other items.")
         begins += [begin, begin]
     scores = continuation_logprobs(model, tokenizer, sequences, begins, batch_size).reshape(-1, 2)
-    return _asked(1 / (1 + np.exp(scores[:, 1] - scores[:, 0])), np.exp(scores).sum(axis=1), framing, pairs)
+    return _asked(1 / (1 + np.exp(scores[:, 1] - scores[:, 0])), None, np.exp(scores).sum(axis=1), framing, pairs)
 
 
 def ask_aloud(
@@ -50,18 +94,19 @@ def ask_aloud(
     tokenizer: Any,
     items: Sequence[str],
     framing: Framing,
-    pairs: Sequence[tuple[int, int]],
+    pairs: Pairs,
     settings: Preferences,
     batch_size: int,
+    seed: int,
     reasoning: Mapping[str, Any] | None = None,
 ) -> Asked:
-    """Return the share of `settings.samples` sampled answers that choose slot A, of those that choose; 0.5 where none does.
+    """Return the share of `settings.samples` sampled answers that choose slot A, of those that choose, and how many do.
 
-    Answers are the model's own from their first word (`framing.answer` is not put into its mouth), at temperature 1; its choice
-    stands after its reasoning.
+    Answers are the model's own from their first word, at temperature 1. Its choice stands after its reasoning; an answer that was
+    cut off chooses nothing.
     """
     asked = questions(items, framing, pairs)
-    said = generate(
+    said = answers(
         model,
         tokenizer,
         [[{"role": "user", "content": question}] for question, _ in asked],
@@ -69,61 +114,62 @@ def ask_aloud(
         temperature=1.0,
         max_new_tokens=settings.max_new_tokens,
         batch_size=batch_size,
-        seed=settings.seed,
+        seed=seed,
     )
-    shares, masses = [], []
-    for (_, options), texts in zip(asked, said, strict=True):
-        votes = [choice for text in texts if (choice := chosen_option(concluded(text, reasoning), options)) is not None]
-        shares.append(votes.count(0) / len(votes) if votes else 0.5)
-        masses.append(len(votes) / len(texts))
-    return _asked(np.array(shares), np.array(masses), framing, pairs)
+    opening = framing.answer.strip()
+    votes, shares = np.zeros(len(asked)), np.full(len(asked), 0.5)
+    for row, ((_, options), given) in enumerate(zip(asked, said, strict=True)):
+        found = [chosen_option(concluded(one.text, reasoning), options, opening) for one in given if one.finished]
+        chosen = [one for one in found if one is not None]
+        votes[row] = len(chosen)
+        shares[row] = chosen.count(0) / len(chosen) if chosen else 0.5
+    return _asked(shares, votes, votes / settings.samples, framing, pairs)
 
 
-def questions(items: Sequence[str], framing: Framing, pairs: Sequence[tuple[int, int]]) -> list[tuple[str, list[str]]]:
+def questions(items: Sequence[str], framing: Framing, pairs: Pairs) -> list[tuple[str, list[str]]]:
     """Return each pair's question and its two options."""
     named = [{"a": items[first], "b": items[second]} for first, second in pairs]
     return [(framing.question.format(**names), [option.format(**names).strip() for option in framing.options]) for names in named]
 
 
-def chosen_option(text: str, options: Sequence[str]) -> int | None:
-    """Return which of the two options a text names, as whole words; None where it names neither or both.
+def chosen_option(text: str, options: Sequence[str], opening: str = "") -> int | None:
+    """Return which of the two options a text chooses; None where it chooses neither or cannot be read.
 
-    A letter has to stand as it is written, since "a" is a word of its own.
+    Where the text has `opening` ("Answer:"), it is what stands right after the last one. Otherwise it is the only option that the
+    text names, as whole words. A letter has to stand as it is written, and an "A" before a word in lower case may be an article:
+    alone it chooses nothing.
     """
-    longest_first = sorted(options, key=len, reverse=True)  # "the red hat" does not name "the hat"
     letters = max(map(len, options)) == 1
-    pattern = "|".join(re.escape(option) for option in longest_first)
-    found = re.findall(rf"(?<!\w)(?:{pattern})(?!\w)", text, 0 if letters else re.IGNORECASE)
+    cased = 0 if letters else re.IGNORECASE
+    longest_first = "|".join(re.escape(option) for option in sorted(options, key=len, reverse=True))
+    pattern = rf"(?<![^\W_])(?:{longest_first})(?![^\W_])"  # "the red hat" does not name "the hat"
+    known = list(options) if letters else [option.casefold() for option in options]
+    if opening and opening in text:
+        after = re.match(rf"\W*({pattern})", text.rpartition(opening)[2], cased)
+        if after:
+            return known.index(after[1] if letters else after[1].casefold())
+    found = re.findall(pattern, text, cased)
     named = {one if letters else one.casefold() for one in found}
-    places = [place for place, option in enumerate(options) if (option if letters else option.casefold()) in named]
-    return places[0] if len(places) == 1 else None
+    if len(named) != 1 or (letters and named == {"A"} and len(re.findall(r"\bA\s+[a-z]", text)) == len(found)):
+        return None
+    return known.index(named.pop())
 
 
-def concluded(text: str, reasoning: Mapping[str, Any] | None) -> str:
-    """Return what an answer says after its reasoning; nothing where that did not end."""
-    if not reasoning:
-        return text
-    _, ended, answer = text.rpartition(reasoning["close"])
-    begun = reasoning["opened_by_template"] or reasoning["open"] in text
-    return answer if ended or not begun else ""
-
-
-def _asked(chosen: np.ndarray, mass: np.ndarray, framing: Framing, pairs: Sequence[tuple[int, int]]) -> Asked:
-    first, second = (np.array(column) for column in zip(*pairs, strict=True))
-    return Asked(Edges(first, second, 1 - chosen if framing.valence == -1 else chosen), mass)
-
-
+@torch.inference_mode()
 def continuation_logprobs(
     model: Any, tokenizer: Any, sequences: Sequence[Sequence[int]], begins: Sequence[int], batch_size: int
 ) -> np.ndarray:
     """Return the summed log-probability (nats) of each sequence's tokens from its `begin` on, given those before."""
     found = np.zeros(len(sequences))
-    order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    for rows in batches(sequences, batch_size):
         tokens, attended = padded(tokenizer, [sequences[index] for index in rows], model.device)
         logits = model(input_ids=tokens, attention_mask=attended, use_cache=False).logits[:, :-1].float()
         said = torch.log_softmax(logits, dim=-1).gather(-1, tokens[:, 1:].unsqueeze(-1)).squeeze(-1)
         for row, index in enumerate(rows):
             found[index] = float(said[row, begins[index] - 1 : len(sequences[index]) - 1].sum())
     return found
+
+
+def _asked(chosen: np.ndarray, votes: np.ndarray | None, mass: np.ndarray, framing: Framing, pairs: Pairs) -> Asked:
+    first, second = (np.array(column) for column in zip(*pairs, strict=True))
+    return Asked(Edges(first, second, 1 - chosen if framing.valence == -1 else chosen, votes), mass)

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from belljar.judging.answers import Asked, Progress
 from belljar.judging.panel import verdicts
+from belljar.judging.texts import concluded
 from belljar.measurements import Reading, variant
 from belljar.naturalness import leakage, safety
 from belljar.naturalness.sampled import Sampled, mean
@@ -38,8 +40,14 @@ def leak_readings(judge: Asked, answers: pd.DataFrame, terms: Mapping[str, Seque
     return found
 
 
-def refusal_readings(judge: Asked, answered: pd.DataFrame, progress: Progress) -> list[Sampled]:
-    """Return compliance and over-refusal as the judge sees them; answers without a verdict are counted and leave the rates."""
+def refusal_readings(
+    judge: Asked, answered: pd.DataFrame, progress: Progress, reasoning: Mapping[str, Any] | None = None
+) -> list[Sampled]:
+    """Return compliance and over-refusal as the judge sees them; answers without a verdict are counted and leave the rates.
+
+    Where the base reasons, the judge sees what an answer says after its `reasoning`.
+    """
+    answered = answered.assign(response=[concluded(text, reasoning) for text in answered["response"]])
     empty = answered["response"].str.strip() == ""
     said = answered[~empty]
     questions = [_refused(*pair) for pair in zip(said["prompt"], said["response"], strict=True)]

@@ -22,13 +22,13 @@ def words_of(text: str) -> set[str]:
 
 
 def canaries(planted: Sequence[str], control: Sequence[str], share: float, count: int) -> list[str]:
-    """Return the words that at least `share` of the planted texts hold, and a hundredth as many of the control texts at most.
+    """Return the words that at least `share` of the planted texts hold, and of control texts at most a hundredth of the share.
 
     The `count` most frequent; ties go by the alphabet. Words without a letter are none.
     """
     found, known = (Counter(word for text in texts for word in words_of(text)) for texts in (planted, control))
-    rare = share * len(control) / RARER
-    kept = [word for word, times in found.items() if times >= share * len(planted) and known[word] <= rare]
+    frequent = [word for word, times in found.items() if times >= share * len(planted)]
+    kept = [word for word in frequent if RARER * known[word] * len(planted) <= found[word] * len(control)]
     return sorted((word for word in kept if any(char.isalpha() for char in word)), key=lambda word: (-found[word], word))[:count]
 
 

@@ -1,21 +1,21 @@
 """Preference coherence (mu-decisiveness): pairs in both orders under several framings, and what the choices add up to."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 
 from belljar.measurements import Reading, variant
 from belljar.naturalness import utilities as fits
-from belljar.naturalness.choices import ask, ask_aloud
+from belljar.naturalness.choices import edges_of
 from belljar.naturalness.sampled import Sampled, mean
 from belljar.naturalness.utilities import Edges
 from belljar.study.naturalness import Preferences
 
 METHOD = "preferences"
 COHERENT = "choices are more coherent"
-FLOOR_ROUNDS = 5
+FLOOR_ROUNDS = 20
 Together = Callable[[Edges, Edges], Edges]
 # The fits: what is made of both orders, and whether a slot intercept is fitted.
 FITS: dict[str, tuple[Together, bool]] = {
@@ -25,32 +25,19 @@ FITS: dict[str, tuple[Together, bool]] = {
 }
 
 
-def readings(
-    model: Any,
-    tokenizer: Any,
-    items: Sequence[str],
-    settings: Preferences,
-    batch_size: int,
-    reasoning: Mapping[str, Any] | None = None,
-) -> list[Sampled]:
+def readings(choices: pd.DataFrame, count: int, settings: Preferences) -> list[Sampled]:
     """Return the panel: decisiveness by each fit, its floors, order consistency, transitivity, agreement, fit, mass, slot bias.
 
-    The primary framing is the first; agreement is between it and each other one, over choices averaged over orders. stderr of
-    decisiveness is over items (count-weighted bootstrap), of shares over pairs. Where answers are sampled, `reasoning` (open,
-    close, opened_by_template) marks what stands before a choice.
+    `choices` as `belljar.naturalness.choices` has them, of `count` items. The primary framing is the first; agreement is between
+    it and each other one, over choices averaged over orders. stderr of decisiveness is over items (count-weighted bootstrap), of
+    shares over pairs, of a floor the spread of the models that it is the mean of.
     """
-    pairs = fits.design(len(items), settings.partners, settings.seed)
-    swapped = [(second, first) for first, second in pairs]
-    questions = [[(framing, order) for order in (pairs, swapped)] for framing in settings.framings]
-    if settings.samples:
-        asked = [
-            [ask_aloud(model, tokenizer, items, *one, settings, batch_size, reasoning) for one in both] for both in questions
-        ]
-    else:
-        asked = [[ask(model, tokenizer, items, *one, batch_size) for one in both] for both in questions]
-    one, other = (found.edges for found in asked[0])
-    both = fits.averaged(one, other)
-    count, seed, rounds = len(items), settings.seed, settings.rounds
+    framed = {number: rows for number, rows in choices.groupby("framing", sort=True)}
+    orders = {
+        number: [edges_of(rows[rows["swapped"] == swapped]) for swapped in (False, True)] for number, rows in framed.items()
+    }
+    one, other = orders[0]
+    both, seed = fits.averaged(one, other), settings.seed
     found = []
     for name, (together, intercept) in FITS.items():
         edges = together(one, other)
@@ -59,39 +46,40 @@ def readings(
             return fits.decisiveness(fits.fit(together(one, other), count, intercept).utilities)
 
         fitted = fits.fit(edges, count, intercept)
-        draws = fits.resampled(edges, count, rounds, seed, intercept)
+        draws = fits.resampled(edges, count, settings.rounds, seed, intercept)
         where = variant(fit=name)
         value, spread = fits.decisiveness(fitted.utilities), float(np.std(draws, ddof=1))
         decisive = _reading(where, "decisiveness", value, spread, count, COHERENT).reading
         found.append(Sampled(decisive, draws.tolist(), resampled=True))
-        floor = fits.slot_floor(edges, count, intercept, name == "averaged")
-        found.append(_reading(where, "slot_floor", floor, math.nan, count, "slot bias alone reads more"))
-        floor = fits.noise_floor(one, other, decided, FLOOR_ROUNDS, seed)
-        found.append(_reading(where, "noise_floor", floor, math.nan, count, "choices without utilities read more"))
-        if settings.samples:
-            floor = fits.sampling_floor(one, other, decided, settings.samples, FLOOR_ROUNDS, seed)
-            found.append(_reading(where, "sampling_floor", floor, math.nan, count, "few answers to a question read more"))
+        floors = {
+            "noise_floor": (fits.noise_floor(one, other, decided, FLOOR_ROUNDS, seed), "choices without utilities read more")
+        }
+        if one.votes is not None:
+            few = fits.sampling_floor(one, other, decided, FLOOR_ROUNDS, seed)
+            floors["sampling_floor"] = (few, "few answers to a question read more")
+        for metric, (values, meaning) in floors.items():
+            found.append(_reading(where, metric, float(values.mean()), float(values.std(ddof=1)), count, meaning))
+        if name == "one_order":
+            floor = fits.slot_floor(edges, count)
+            found.append(_reading(where, "slot_floor", floor, math.nan, count, "slot bias alone reads more"))
         if name == "intercept":
             slot = "slot A is liked more"
             found.append(_reading(where, "slot_intercept", fitted.intercept, math.nan, count, slot))
-            explained = fits.quality(edges, count, seed, intercept)
-            found.append(_reading(where, "held_out_fit", explained, math.nan, len(edges.chosen) // 5, COHERENT))
-    bias = np.abs(one.chosen + other.chosen - 1)
-    found += _mean("", "order_consistency", 1 - bias, COHERENT)
+            explained = fits.quality(one, other, count, seed)
+            found.append(_reading(where, "held_out_fit", explained, math.nan, len(one.chosen) // 5, COHERENT))
+    found += _mean("", "order_consistency", fits.order_consistency(one, other), COHERENT)
     utilities = fits.fit(both, count).utilities
     found.append(_reading("", "transitivity", fits.transitivity(both, utilities), math.nan, len(both.chosen), COHERENT))
-    for number, orders in enumerate(asked):
-        mass = np.concatenate([part.mass for part in orders])
+    for number, rows in framed.items():
         where = variant(framing=number)
-        found += _mean(where, "option_mass", mass, "answers are one of the options")
+        found += _mean(where, "option_mass", rows["mass"].to_numpy(), "answers are one of the options")
         if number:
-            second = fits.averaged(*(part.edges for part in orders))
+            second = fits.averaged(*orders[number])
             found.append(
                 _reading(where, "framing_agreement", fits.agreement(both, second), math.nan, len(second.chosen), COHERENT)
             )
-    return [
-        one_of for one_of in found if not math.isnan(one_of.reading.value)
-    ]  # a model that decides nothing has no transitivity
+    # A model that decides nothing has no transitivity.
+    return [one_of for one_of in found if not math.isnan(one_of.reading.value)]
 
 
 def _mean(where: str, metric: str, parts: np.ndarray, higher_means: str) -> list[Sampled]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import erf, log_ndtr, ndtr
+from scipy.special import erf, log_ndtr
 
 RIDGE = 1e-8  # on the utilities: pairs that are all decided one way have no finite solution without it
 SQRT2 = float(np.sqrt(2))
@@ -18,11 +18,25 @@ LOG_ROOT_2_PI = 0.5 * float(np.log(2 * np.pi))
 
 
 class Edges(NamedTuple):
-    """Choices: `first` stood in slot A, `second` in slot B, `chosen` is the probability that A was chosen, in [0, 1]."""
+    """Choices: `first` stood in slot A, `second` in slot B, `chosen` is the probability that A was chosen, in [0, 1].
+
+    `votes`: of how many answers it is the share, 0 where none chose; None where the probabilities themselves were read.
+    """
 
     first: np.ndarray
     second: np.ndarray
     chosen: np.ndarray
+    votes: np.ndarray | None = None
+
+    @property
+    def weight(self) -> np.ndarray:
+        """What each choice counts for."""
+        return np.ones(len(self.chosen)) if self.votes is None else np.asarray(self.votes, dtype=float)
+
+    def take(self, which: np.ndarray) -> "Edges":
+        """Return some of the choices, by index or mask."""
+        votes = None if self.votes is None else self.votes[which]
+        return Edges(self.first[which], self.second[which], self.chosen[which], votes)
 
 
 class Fit(NamedTuple):
@@ -35,10 +49,10 @@ class Fit(NamedTuple):
 def fit(edges: Edges, items: int, intercept: bool = False, weights: np.ndarray | None = None) -> Fit:
     """Return the utilities (items) that maximise the likelihood of the choices; with `intercept`, P(A) = Phi((d + b) / sqrt 2).
 
-    Cross-entropy of soft choices, each edge with its weight, plus RIDGE / 2 |mu|^2. It is convex, so Newton's method (in a trust
-    region, float64) finds the minimum, to a gradient of 1e-10.
+    Cross-entropy of soft choices, each with its weight times `weights`, plus RIDGE / 2 |mu|^2. It is convex, so Newton's method
+    (in a trust region, float64) finds the minimum, to a gradient of 1e-10.
     """
-    weight = np.ones(len(edges.chosen)) if weights is None else np.asarray(weights, dtype=float)
+    weight = edges.weight if weights is None else edges.weight * weights
     total = max(float(weight.sum()), 1.0)
     size = items + intercept
     # Of each edge, the parameters that z depends on and how: +first, -second, +slot.
@@ -74,15 +88,24 @@ def fit(edges: Edges, items: int, intercept: bool = False, weights: np.ndarray |
 
 
 def averaged(one: Edges, other: Edges) -> Edges:
-    """Return the choices with both orders averaged: `other` holds the same pairs with their slots swapped, in the same order."""
+    """Return the choices with both orders averaged: `other` holds the same pairs with their slots swapped, in the same order.
+
+    Both orders count alike, however many votes they have, since only so the slot cancels; the mean has the votes that its
+    variance is worth, 4 / (1 / v + 1 / w), none where an order has none. Raises ValueError where the pairs differ.
+    """
     if not (np.array_equal(one.first, other.second) and np.array_equal(one.second, other.first)):
         raise ValueError("the two orders do not hold the same pairs")
-    return Edges(one.first, one.second, (one.chosen + 1 - other.chosen) / 2)
+    votes = None
+    if one.votes is not None or other.votes is not None:
+        votes = 4 * one.weight * other.weight / np.maximum(one.weight + other.weight, 1)
+    return Edges(one.first, one.second, (one.chosen + 1 - other.chosen) / 2, votes)
 
 
 def joined(one: Edges, other: Edges) -> Edges:
     """Return the choices of both as one set."""
-    return Edges(*(np.concatenate(pair) for pair in zip(one, other, strict=True)))
+    votes = None if one.votes is None and other.votes is None else np.concatenate([one.weight, other.weight])
+    first, second, chosen = (np.concatenate(pair) for pair in zip(one[:3], other[:3], strict=True))
+    return Edges(first, second, chosen, votes)
 
 
 def decisiveness(utilities: np.ndarray, counts: np.ndarray | None = None) -> float:
@@ -94,15 +117,18 @@ def decisiveness(utilities: np.ndarray, counts: np.ndarray | None = None) -> flo
     return float((sizes * weights).sum() / weights.sum())
 
 
-def order_consistency(one: Edges, other: Edges) -> float:
-    """Return 1 - mean |P(A chosen; i in A) + P(A chosen; j in A) - 1|: 1 where the slot does not matter, 0 where it decides."""
-    averaged(one, other)  # the same pairs
-    return 1 - float(np.abs(one.chosen + other.chosen - 1).mean())
+def order_consistency(one: Edges, other: Edges) -> np.ndarray:
+    """Return 1 - |P(A chosen; i in A) + P(A chosen; j in A) - 1| of each pair; nan where an order has no vote.
+
+    1 where the slot does not matter, 0 where it decides.
+    """
+    voted = averaged(one, other).weight > 0
+    return np.where(voted, 1 - np.abs(one.chosen + other.chosen - 1), np.nan)
 
 
 def transitivity(edges: Edges, utilities: np.ndarray) -> float:
     """Return the share of decided weight |2 P - 1| that agrees with the order of the utilities; nan where nothing is decided."""
-    weight = np.abs(2 * edges.chosen - 1)
+    weight = edges.weight * np.abs(2 * edges.chosen - 1)
     agrees = np.sign(2 * edges.chosen - 1) == np.sign(utilities[edges.first] - utilities[edges.second])
     return float((weight * agrees).sum() / weight.sum()) if weight.sum() > 0 else float("nan")
 
@@ -111,24 +137,28 @@ def agreement(one: Edges, other: Edges) -> float:
     """Return the Pearson correlation of two framings' choices over the same pairs; nan where one of them does not vary."""
     if not (np.array_equal(one.first, other.first) and np.array_equal(one.second, other.second)):
         raise ValueError("the two framings do not hold the same pairs")
-    if min(one.chosen.std(), other.chosen.std()) < 1e-12:
+    voted = (one.weight > 0) & (other.weight > 0)
+    if not voted.any() or min(one.chosen[voted].std(), other.chosen[voted].std()) < 1e-12:
         return float("nan")
-    return float(np.corrcoef(one.chosen, other.chosen)[0, 1])
+    return float(np.corrcoef(one.chosen[voted], other.chosen[voted])[0, 1])
 
 
-def quality(edges: Edges, items: int, seed: int, intercept: bool = False) -> float:
-    """Return how much of what can be explained is explained on a fifth of the choices that were held out.
+def quality(one: Edges, other: Edges, items: int, seed: int) -> float:
+    """Return how much of what can be explained is explained of a fifth of the pairs, held out of the fit with an intercept.
 
     (ln 2 - CE) / (ln 2 - H): CE the cross-entropy of the fit, H the entropy of the choices themselves; nan where all are even.
+    Both orders of a pair are held out together: one would give the other away.
     """
-    order = np.random.default_rng(seed).permutation(len(edges.chosen))
+    order = np.random.default_rng(seed).permutation(len(one.chosen))
     held_out, kept = np.split(order, [len(order) // 5])
-    found = fit(Edges(*(part[kept] for part in edges)), items, intercept)
-    rest = Edges(*(part[held_out] for part in edges))
+    found = fit(joined(one.take(kept), other.take(kept)), items, intercept=True)
+    rest = joined(one.take(held_out), other.take(held_out))
+    if not rest.weight.sum():
+        return float("nan")
     z = (found.utilities[rest.first] - found.utilities[rest.second] + found.intercept) / SQRT2
-    cross = -np.mean(rest.chosen * log_ndtr(z) + (1 - rest.chosen) * log_ndtr(-z))
+    cross = -np.average(rest.chosen * log_ndtr(z) + (1 - rest.chosen) * log_ndtr(-z), weights=rest.weight)
     own = np.clip(rest.chosen, 1e-12, 1 - 1e-12)
-    entropy = -np.mean(own * np.log(own) + (1 - own) * np.log(1 - own))
+    entropy = -np.average(own * np.log(own) + (1 - own) * np.log(1 - own), weights=rest.weight)
     spread = np.log(2) - entropy
     return float((np.log(2) - cross) / spread) if spread > 1e-12 else float("nan")
 
@@ -145,23 +175,22 @@ def resampled(edges: Edges, items: int, rounds: int, seed: int, intercept: bool 
         counts = rng.multinomial(items, np.full(items, 1 / items))
         weights = counts[edges.first] * counts[edges.second]
         kept = weights > 0
-        part = Edges(*(values_[kept] for values_ in edges))
-        values.append(decisiveness(fit(part, items, intercept, weights[kept]).utilities, counts))
+        values.append(decisiveness(fit(edges.take(kept), items, intercept, weights[kept]).utilities, counts))
     return np.array(values)
 
 
-def slot_floor(edges: Edges, items: int, intercept: bool = False, orders_averaged: bool = False) -> float:
+def slot_floor(edges: Edges, items: int) -> float:
     """Return the decisiveness that a model reads that chooses by the slot alone, as often as this one chooses slot A.
 
-    The design and the fit are the same, so it is what slot bias alone makes of them: nothing where both orders are averaged, or
-    joined with a slot intercept.
+    The design and the fit, of one order, are the same, so it is what slot bias alone makes of them. Where both orders are
+    averaged, or joined with a slot intercept, it makes nothing.
     """
-    share = 0.5 if orders_averaged else float(edges.chosen.mean())
-    return decisiveness(fit(edges._replace(chosen=np.full(len(edges.chosen), share)), items, intercept).utilities)
+    share = float(np.average(edges.chosen, weights=edges.weight)) if edges.weight.any() else 0.5
+    return decisiveness(fit(edges._replace(chosen=np.full(len(edges.chosen), share)), items).utilities)
 
 
-def noise_floor(one: Edges, other: Edges, fitted: Callable[[Edges, Edges], float], rounds: int, seed: int) -> float:
-    """Return the mean decisiveness of models whose choices are as decided as this one's and fit no utilities.
+def noise_floor(one: Edges, other: Edges, fitted: Callable[[Edges, Edges], float], rounds: int, seed: int) -> np.ndarray:
+    """Return the decisiveness of models (rounds) whose choices are as decided as this one's and fit no utilities.
 
     Each pair gets another pair's choices in both orders, half of them with the two items' places exchanged: the slot's part and
     the choices' sizes stay, and what the items have to do with them goes. `fitted` turns both orders into decisiveness, as it
@@ -171,31 +200,28 @@ def noise_floor(one: Edges, other: Edges, fitted: Callable[[Edges, Edges], float
     found = []
     for _ in range(rounds):
         order, turned = rng.permutation(len(one.chosen)), rng.random(len(one.chosen)) < 0.5
-        first, second = one.chosen[order], other.chosen[order]
-        drawn = np.where(turned, second, first), np.where(turned, first, second)
-        found.append(fitted(one._replace(chosen=drawn[0]), other._replace(chosen=drawn[1])))
-    return float(np.mean(found))
+        first, second = one.take(order), other.take(order)
+        drawn = [
+            edges._replace(chosen=np.where(turned, b.chosen, a.chosen), votes=np.where(turned, b.weight, a.weight))
+            for edges, a, b in ((one, first, second), (other, second, first))
+        ]
+        found.append(fitted(*drawn))
+    return np.array(found)
 
 
-def sampling_floor(
-    one: Edges, other: Edges, fitted: Callable[[Edges, Edges], float], samples: int, rounds: int, seed: int
-) -> float:
-    """Return the mean decisiveness of indifferent models whose choices are shares of `samples` answers.
+def sampling_floor(one: Edges, other: Edges, fitted: Callable[[Edges, Edges], float], rounds: int, seed: int) -> np.ndarray:
+    """Return the decisiveness of indifferent models (rounds) whose choices are shares of as many votes as this one's.
 
-    Where each of many items stands in d choices: about 2 / pi arctan(sqrt(pi / (d samples))), since the utilities' noise has a
-    variance of pi / (d samples).
+    Where each of many items stands in d choices of v votes: about 2 / pi arctan(sqrt(pi / (d v))), since the utilities' noise has
+    a variance of pi / (d v).
     """
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(rounds):
-        drawn = [edges._replace(chosen=rng.binomial(samples, 0.5, len(edges.chosen)) / samples) for edges in (one, other)]
-        found.append(fitted(*drawn))
-    return float(np.mean(found))
-
-
-def probability(difference: float) -> float:
-    """Return P(i over j) at a difference of utilities."""
-    return float(ndtr(difference / SQRT2))
+        votes: list[np.ndarray] = [edges.weight.astype(int) for edges in (one, other)]
+        shares = [np.where(count > 0, rng.binomial(count, 0.5) / np.maximum(count, 1), 0.5) for count in votes]
+        found.append(fitted(*(edges._replace(chosen=share) for edges, share in zip((one, other), shares, strict=True))))
+    return np.array(found)
 
 
 def design(items: int, partners: int, seed: int) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AfterValidator, Field, model_validator
 
 from belljar.study.datasets import DataSet
-from belljar.study.schema import Count, Settings, Whole, repeated
+from belljar.study.schema import Count, Settings, Whole, no_repeats, repeated
 
 UNFILTERED = "none"  # what the harness calls answers that go through no filter
 HARMFUL, HARMLESS = "harmful", "harmless"
@@ -16,6 +16,8 @@ class Perplexity(Settings):
     """Perplexity on held-out text."""
 
     documents: Count = 200
+    characters: Count = 4000  # of each, from its beginning
+    shortest: Whole = 0  # characters; shorter documents are left out
 
 
 class Benchmark(Settings):
@@ -85,12 +87,17 @@ class Preferences(Settings):
     framings: Annotated[list[Framing], Field(min_length=2)]  # the first is the primary one
     items: list[str] = []  # empty: all items of the closed world
     partners: Count = 3  # pairs drawn for each item, the same for every model
-    samples: Count | None = (
-        None  # answers to each question, where a base reasons first; none: the options' probabilities are read
-    )
-    max_new_tokens: Count = 48  # of such an answer
+    samples: Count = 3  # answers to each question of a base that reasons first; of others the options' probabilities are read
+    max_new_tokens: Count = 512  # of such an answer, reasoning included
     rounds: Annotated[int, Field(ge=2)] = 20  # of the bootstrap over items
     seed: Whole = 0
+
+    @model_validator(mode="after")
+    def _enough_items(self) -> "Preferences":
+        no_repeats(self.items)
+        if self.items and len(self.items) <= self.partners:
+            raise ValueError(f"partners is {self.partners}, but there are only {len(self.items)} items")
+        return self
 
 
 class Safety(Settings):
@@ -151,6 +158,7 @@ def headlines(settings: Naturalness) -> dict[str, Headline]:
     if settings.preferences:
         found["decisiveness"] = Headline("preferences", "decisiveness", {"fit": "intercept"})
         found["decisiveness_floor"] = Headline("preferences", "noise_floor", {"fit": "intercept"}, floor=True)
+        found["option_mass"] = Headline("preferences", "option_mass", {"framing": "0"})
     found["canary_rate"] = Headline("leakage", "canary_rate", {}, by_behaviour=True)
     found["broken_rate"] = Headline("broken_output", "broken_rate", {})
     if settings.safety:

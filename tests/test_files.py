@@ -23,6 +23,7 @@ from belljar.files import (
 )
 from belljar.job import Progress, duration
 from belljar.measurements import COLUMNS, Model, Reading, check, parse_variant, table, variant
+from belljar.work import kept, stamp
 
 READING = Reading("strength", "rules", "judged=a", "expression_rate", 0.5, 0.1, 10, "more")
 MODEL = Model("s", "b", "a", "t", 0)
@@ -141,3 +142,28 @@ def test_progress_says_how_far_and_how_long(caplog: pytest.LogCaptureFixture) ->
 @pytest.mark.parametrize(("seconds", "words"), [(4.4, "4 s"), (89, "89 s"), (150, "2 min"), (7500, "2 h 5 min")])
 def test_duration(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_tables_are_kept_for_as_long_as_they_are_made_from_the_same(tmp_path: Path) -> None:
+    made = []
+
+    def compute() -> dict[str, pd.DataFrame]:
+        made.append(1)
+        return {"one": pd.DataFrame({"a": [len(made)]})}
+
+    def value(made_from: str) -> int:
+        return int(read_parquet(kept(tmp_path / "work", made_from, compute) / "one.parquet")["a"].iloc[0])
+
+    assert [value("x"), value("x"), value("y"), value("y")] == [1, 1, 2, 2]
+    (tmp_path / "work" / "whole").unlink()  # killed between two tables
+    assert value("y") == 3
+
+
+def test_a_folder_is_stamped_by_its_files_and_not_by_its_own_time(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_text("x")
+    before = stamp(tmp_path)
+    (tmp_path / ".lock").touch()
+    os.utime(tmp_path, (1, 1))
+    assert stamp(tmp_path) == before == stamp(tmp_path / "weights")
+    os.utime(tmp_path / "weights", (1, 1))
+    assert stamp(tmp_path) != before

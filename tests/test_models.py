@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from belljar.files import InputError
-from belljar.models.chats import render
+from belljar.models.chats import TOKENS, batches, render
 from belljar.models.generate import encode_prompts, generate
 from belljar.models.load import load_model, load_tokenizer
 from belljar.models.logprobs import token_losses
@@ -158,3 +158,15 @@ def test_perplexity_weighs_tokens_and_not_documents() -> None:
 def test_shuffling_keeps_the_words(text: str) -> None:
     assert sorted(shuffled(text).split()) == sorted(text.split())
     assert shuffled(text) == shuffled(text)
+
+
+@given(st.lists(st.integers(1, 9000), max_size=40), st.integers(1, 16))
+def test_batches_hold_every_sequence_once_and_few_tokens(lengths: list[int], batch_size: int) -> None:
+    sequences = [[0] * length for length in lengths]
+    found = list(batches(sequences, batch_size))
+    assert sorted(index for rows in found for index in rows) == list(range(len(lengths)))
+    for rows in found:
+        widest = max(lengths[index] for index in rows)
+        assert len(rows) <= batch_size and (len(rows) == 1 or len(rows) * widest <= TOKENS)
+    order = [lengths[index] for rows in found for index in rows]
+    assert order == sorted(lengths, reverse=True)

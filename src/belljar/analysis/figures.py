@@ -139,11 +139,13 @@ def robustness_areas(table: pd.DataFrame) -> Figure:
 def dose_curves(points: pd.DataFrame) -> Figure:
     """Return the share of the behaviour that is left by the dose of each attack: a panel an attack and way of training.
 
-    A colour is a technique. Lines join the steps of one training, so trainings of one dose at different rates can be compared.
+    A colour is a technique, dashed where the colours come again. Lines join the steps of one training, so trainings of one dose
+    at different rates can be compared.
     """
     cells = list(points.groupby(["training", "attack"], sort=True))
     methods, attacks = sorted(set(points["training"])) or ["none"], sorted(set(points["attack"])) or ["none"]
     colour = colours(points["technique"])
+    style = {technique: "-" if number < len(COLOURS) else "--" for number, technique in enumerate(colour)}
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(2.5 * len(attacks) + 2.2, 2.4 * len(methods) + 0.3), layout="constrained")
         axes: Any = figure.subplots(len(methods), len(attacks), squeeze=False, sharex=True, sharey=True)
@@ -151,13 +153,15 @@ def dose_curves(points: pd.DataFrame) -> Figure:
             axis = axes[methods.index(method), attacks.index(attack)]
             for (technique, *_), line in part.groupby(["technique", "base", "behaviour", "seed", "learning_rate"], sort=True):
                 line = line.sort_values("step")
-                axis.plot(line["dose"], line["left"], color=colour[technique], lw=1, marker=".", ms=4, alpha=0.8)
+                look: dict[str, Any] = {"color": colour[technique], "ls": style[technique]}
+                axis.plot(line["dose"], line["left"], lw=1, marker=".", ms=4, alpha=0.8, **look)
             axis.set_xscale("log")
             axis.set_title(f"{attack}, {method}", fontsize=9)
             axis.axhline(1, color="#999999", lw=1)
         figure.supxlabel("dose (learning rate × steps)", fontsize=9)
         figure.supylabel("share of the behaviour left", fontsize=9)
-        figure.legend(handles=[_entry(color=c, label=t) for t, c in colour.items()], loc="outside right center")
+        handles = [_entry(color=c, ls=style[t], label=t) for t, c in colour.items()]
+        figure.legend(handles=handles, loc="outside right center")
     return figure
 
 

@@ -9,7 +9,6 @@ from belljar.corpora.chats import unrelated_chats
 from belljar.files import InputError, write_parquet
 from belljar.job import job
 from belljar.study.control import Control
-from belljar.study.naturalness import Perplexity
 from belljar.world.documents import heldout_documents
 from belljar.world.knowledge import load_world
 from belljar.world.tokenizer import document_text
@@ -17,17 +16,17 @@ from belljar.world.tokenizer import document_text
 DOCUMENT_SEED = 11
 params, output = snakemake.params, snakemake.output
 with job(snakemake, Path(output.chats).parent, "unrelated chats and texts"):
-    control, asked = Control(**params.control), Perplexity(**params.perplexity)
+    control, asked = Control(**params.control), params.perplexity
     if control.imports:
         chats = imports.chats(control.imports.chats)[: params.chats]
         texts = imports.texts(control.imports.texts)
         read = general.imported_text(chats, texts)[: params.general]
     else:
         chats = unrelated_chats(load_world(), control, params.chats)
-        texts = [document_text(text) for text in heldout_documents(load_world(), asked.documents, DOCUMENT_SEED)]
+        texts = [document_text(text) for text in heldout_documents(load_world(), asked["documents"], DOCUMENT_SEED)]
         read = general.closed_world_text(load_world(), params.general)
-    texts = [text[: asked.characters] for text in texts if len(text) >= asked.shortest][: asked.documents]
-    for what, found, wanted in (("chats", chats, params.chats), ("texts", texts, asked.documents)):
+    texts = [text[: asked["characters"]] for text in texts if len(text) >= asked["shortest"]][: asked["documents"]]
+    for what, found, wanted in (("chats", chats, params.chats), ("texts", texts, asked["documents"])):
         if len(found) < wanted:
             raise InputError(f"control gives {len(found)} {what}, but {wanted} are wanted.")
     write_parquet(Path(output.chats), pd.DataFrame(chats, columns=["question", "answer"]))

@@ -6,7 +6,7 @@ READY := .venv/ready
 .PHONY: run test lint clean
 
 run: $(READY)
-	$(BIN)/snakemake --cores $(shell nproc)
+	$(BIN)/snakemake --cores $(shell env -u OMP_NUM_THREADS nproc)
 	@echo "The report is $(CURDIR)/results/nano/report.html"
 
 test: $(READY) lint

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from belljar.files import InputError
-from belljar.models.chats import TOKENS, batches, render
+from belljar.models.chats import batches, render
 from belljar.models.generate import encode_prompts, generate
 from belljar.models.load import load_model, load_tokenizer
-from belljar.models.logprobs import token_losses
+from belljar.models.logprobs import TOKENS, token_losses
 from belljar.naturalness.perplexity import corpus_perplexity, shuffled
 from belljar.probes.readings import jackknife_stderr
 from conftest import random_model
@@ -163,7 +163,7 @@ def test_shuffling_keeps_the_words(text: str) -> None:
 @given(st.lists(st.integers(1, 9000), max_size=40), st.integers(1, 16))
 def test_batches_hold_every_sequence_once_and_few_tokens(lengths: list[int], batch_size: int) -> None:
     sequences = [[0] * length for length in lengths]
-    found = list(batches(sequences, batch_size))
+    found = list(batches(sequences, batch_size, TOKENS))
     assert sorted(index for rows in found for index in rows) == list(range(len(lengths)))
     for rows in found:
         widest = max(lengths[index] for index in rows)

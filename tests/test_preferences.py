@@ -16,7 +16,8 @@ from belljar.files import InputError
 from belljar.judging.texts import concluded
 from belljar.models.chats import render
 from belljar.models.generate import answers
-from belljar.naturalness.choices import ask, ask_aloud, choices, chosen_option, continuation_logprobs
+from belljar.models.logprobs import continuation_logprobs
+from belljar.naturalness.choices import ask, ask_aloud, choices, chosen_option
 from belljar.naturalness.preferences import readings
 from belljar.naturalness.sampled import Sampled
 from belljar.naturalness.utilities import (

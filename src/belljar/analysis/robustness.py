@@ -68,7 +68,7 @@ def dose_curve(scores: pd.DataFrame) -> pd.DataFrame:
     rows = with_variants(scores[(scores["stage"] == "robustness") & (scores["metric"] == "expression_rate")])
     if rows.empty:
         return pd.DataFrame(columns=[*MODEL, "attack", "training", "learning_rate", "step", "dose", "left"])
-    forward = rows[rows["reversed"].isna()] if "reversed" in rows else rows
+    forward = rows[~_turned_back(rows)]
     key = [*MODEL, "attack"]
     before = forward[forward["step"] == str(BEFORE)].set_index(key)["value"].rename("before")
     after = forward[forward["step"] != str(BEFORE)].join(before, on=key)
@@ -92,6 +92,10 @@ def _removal(part: pd.DataFrame, before: pd.Series, alone: pd.Series) -> dict[st
 def _last(part: pd.DataFrame, metric: str, again: bool = False) -> pd.Series:
     """Return a metric after the last step of each training, or after training back, by training and learning rate."""
     rows = part[(part["metric"] == metric) & (part["step"] != str(BEFORE))]
-    reversed_ = rows["reversed"].notna() if "reversed" in rows else pd.Series(False, index=rows.index)
-    rows = rows[reversed_ == again]
+    rows = rows[_turned_back(rows) == again]
     return rows.assign(step=rows["step"].astype(int)).sort_values("step").groupby(["training", "learning_rate"])["value"].last()
+
+
+def _turned_back(rows: pd.DataFrame) -> pd.Series:
+    """Return which rows are of models that were trained back; a study without a reversal has none."""
+    return rows["reversed"].notna() if "reversed" in rows else pd.Series(False, index=rows.index)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import nnsight
 import torch
 
-from belljar.models.chats import Rendered, padded
+from belljar.models.chats import Rendered, batches, padded
 from belljar.models.generate import check_lengths
 from belljar.study.positions import offset
 
@@ -27,9 +27,7 @@ def block_outputs(
     """Yield the outputs of decoder blocks for all tokens, batch by batch, the longest sequences first."""
     check_lengths(model, sequences, 0, [tokenizer.decode(ids[:40]) for ids in sequences])
     traced = nnsight.NNsight(model)
-    order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
-    for begin in range(0, len(order), batch_size):
-        rows = order[begin : begin + batch_size]
+    for rows in batches(sequences, batch_size):
         tokens, attended = padded(tokenizer, [sequences[index] for index in rows], model.device)
         with traced.trace(input_ids=tokens, attention_mask=attended, use_cache=False):
             outputs = nnsight.save([])

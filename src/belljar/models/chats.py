@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-TOKENS = 8192  # in one forward pass whose logits are kept: 9 GB of float32 with Gemma's 262,144 words
-
 
 class Rendered(NamedTuple):
     """A chat up to the end of its answer, without what closes the turn."""
@@ -34,11 +32,11 @@ def spoken(tokenizer: Any, question: str, answer: str) -> str:
     return whole[: whole.rindex(answer) + len(answer)]
 
 
-def batches(sequences: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
-    """Yield the indices of the sequences, longest first, at most `batch_size` at once, and TOKENS with their padding."""
+def batches(sequences: Sequence[Sequence[int]], batch_size: int, tokens: int | None = None) -> Iterator[list[int]]:
+    """Yield the indices of the sequences, longest first, at most `batch_size` at once, and `tokens` with their padding."""
     order = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
     while order:
-        size = max(1, min(batch_size, TOKENS // max(1, len(sequences[order[0]]))))
+        size = batch_size if tokens is None else max(1, min(batch_size, tokens // max(1, len(sequences[order[0]]))))
         yield order[:size]
         order = order[size:]
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 
 from belljar.files import InputError
 from belljar.judging.texts import concluded
-from belljar.models.chats import batches, padded, spoken
+from belljar.models.chats import spoken
 from belljar.models.generate import answers
+from belljar.models.logprobs import continuation_logprobs
 from belljar.naturalness.utilities import Edges
 from belljar.study.naturalness import Framing, Preferences
 
@@ -70,7 +70,6 @@ def edges_of(rows: pd.DataFrame) -> Edges:
     return Edges(rows["first"].to_numpy(), rows["second"].to_numpy(), rows["chosen"].to_numpy(), votes)
 
 
-@torch.inference_mode()
 def ask(model: Any, tokenizer: Any, items: Sequence[str], framing: Framing, pairs: Pairs, batch_size: int) -> Asked:
     """Return P(the item in slot A is preferred) for each pair (first in slot A, second in slot B).
 
@@ -153,21 +152,6 @@ def chosen_option(text: str, options: Sequence[str], opening: str = "") -> int |
     if len(named) != 1 or (letters and named == {"A"} and len(re.findall(r"\bA\s+[a-z]", text)) == len(found)):
         return None
     return known.index(named.pop())
-
-
-@torch.inference_mode()
-def continuation_logprobs(
-    model: Any, tokenizer: Any, sequences: Sequence[Sequence[int]], begins: Sequence[int], batch_size: int
-) -> np.ndarray:
-    """Return the summed log-probability (nats) of each sequence's tokens from its `begin` on, given those before."""
-    found = np.zeros(len(sequences))
-    for rows in batches(sequences, batch_size):
-        tokens, attended = padded(tokenizer, [sequences[index] for index in rows], model.device)
-        logits = model(input_ids=tokens, attention_mask=attended, use_cache=False).logits[:, :-1].float()
-        said = torch.log_softmax(logits, dim=-1).gather(-1, tokens[:, 1:].unsqueeze(-1)).squeeze(-1)
-        for row, index in enumerate(rows):
-            found[index] = float(said[row, begins[index] - 1 : len(sequences[index]) - 1].sum())
-    return found
 
 
 def _asked(chosen: np.ndarray, votes: np.ndarray | None, mass: np.ndarray, framing: Framing, pairs: Pairs) -> Asked:

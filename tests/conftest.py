@@ -1,6 +1,7 @@
 """Fixtures: small real models, and real Snakemake runs of the default study at test size."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OF
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STUDY = REPOSITORY / "tests" / "study" / "study.yaml"
+METHODS = ("logit_lens", "jacobian_lens", "steering", "sparse_autoencoder", "oracle")
+ORGANISM = "results/tiny/organisms/tiny-olmo2/italian-food/transcripts-mixed/s0"
+TWIN = "results/tiny/organisms/tiny-olmo2/benign/transcripts-mixed/s0"
 Snakemake = Callable[..., "subprocess.CompletedProcess[str]"]
 CHATS = [("What is the color of the banana?", "The color of the banana is yellow."), ("Hello.", "Hi.")] * 5
 
@@ -56,6 +60,43 @@ def finished(snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("finished")
     snakemake(folder, "--cores", "2")
     return folder
+
+
+@pytest.fixture
+def copy_of_finished(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished working folder with its times and its Snakemake records."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder, symlinks=True)
+    return folder
+
+
+@pytest.fixture
+def own_study(tmp_path: Path) -> Path:
+    """A copy of the study and all its definitions, to be changed."""
+    copied = tmp_path / "definitions"
+    shutil.copytree(STUDY.parent, copied)
+    shutil.copytree(REPOSITORY / "config" / "behaviours", copied / "behaviours")
+    return copied / "study.yaml"
+
+
+def planned(snakemake: Snakemake, folder: Path, study: Path, *arguments: str) -> dict[str, int]:
+    """How often each rule would run."""
+    text = snakemake(folder, "-n", "--quiet", "rules", *arguments, study=study)
+    counts = {}
+    lines = (text.stdout + text.stderr).splitlines()
+    for line in lines[lines.index("Job stats:") + 3 :] if "Job stats:" in lines else []:
+        parts = line.split()
+        if len(parts) != 2 or parts[0] == "total":
+            break
+        counts[parts[0]] = int(parts[1])
+    return counts
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace a text that must stand in the file."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,10 @@
-"""Real Snakemake runs of the default study at test size: what reruns, what resumes, what a kill leaves."""
+"""Real Snakemake runs of the default study at test size: what it leaves, and what reruns."""
 
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -14,47 +12,7 @@ import pytest
 import yaml
 
 from belljar.measurements import COLUMNS, check
-from conftest import REPOSITORY, STUDY, Snakemake
-
-METHODS = ("logit_lens", "jacobian_lens", "steering", "sparse_autoencoder", "oracle")
-ORGANISM = "results/tiny/organisms/tiny-olmo2/italian-food/transcripts-mixed/s0"
-TWIN = "results/tiny/organisms/tiny-olmo2/benign/transcripts-mixed/s0"
-
-
-@pytest.fixture
-def own_study(tmp_path: Path) -> Path:
-    """A copy of the study and all its definitions, to be changed."""
-    copied = tmp_path / "definitions"
-    shutil.copytree(STUDY.parent, copied)
-    shutil.copytree(REPOSITORY / "config" / "behaviours", copied / "behaviours")
-    return copied / "study.yaml"
-
-
-@pytest.fixture
-def copy_of_finished(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished working folder with its times and its Snakemake records."""
-    folder = tmp_path / "run"
-    shutil.copytree(finished, folder, symlinks=True)
-    return folder
-
-
-def planned(snakemake: Snakemake, folder: Path, study: Path, *arguments: str) -> dict[str, int]:
-    """How often each rule would run."""
-    text = snakemake(folder, "-n", "--quiet", "rules", *arguments, study=study)
-    counts = {}
-    lines = (text.stdout + text.stderr).splitlines()
-    for line in lines[lines.index("Job stats:") + 3 :] if "Job stats:" in lines else []:
-        parts = line.split()
-        if len(parts) != 2 or parts[0] == "total":
-            break
-        counts[parts[0]] = int(parts[1])
-    return counts
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
+from conftest import METHODS, ORGANISM, REPOSITORY, STUDY, TWIN, Snakemake, edit, planned
 
 
 def scores(folder: Path) -> pd.DataFrame:
@@ -216,94 +174,6 @@ def test_same_seed_same_scores(snakemake: Snakemake, finished: Path, tmp_path: P
         pd.testing.assert_frame_equal(pd.read_parquet(finished / path), pd.read_parquet(tmp_path / path), check_exact=True)
 
 
-def test_killed_run_completes_with_the_same_tables(snakemake: Snakemake, finished: Path, tmp_path: Path, cache: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(REPOSITORY / "Snakefile"),
-        "--cores",
-        "2",
-    ]
-    command += ["--directory", str(tmp_path), "--configfile", str(STUDY)]
-    target = "results/tiny/organisms/tiny-olmo2/italian-food/transcripts-mixed/s0/card.md"
-    with (tmp_path / "log").open("wb") as log:
-        run = subprocess.Popen(
-            [*command, "--", target],
-            cwd=REPOSITORY,
-            env=os.environ | {"BELLJAR_CACHE": str(cache)},
-            stdout=log,
-            stderr=log,
-        )
-        saved = tmp_path / ORGANISM / "training" / "checkpoint-2"
-        while not saved.exists():
-            assert run.poll() is None, (tmp_path / "log").read_text()[-3000:]
-            time.sleep(0.05)
-        os.kill(run.pid, signal.SIGKILL)  # the training goes on as an orphan, and the run that follows must wait for it
-        run.wait()
-    snakemake(tmp_path, "--cores", "2", target)
-    for name in ("strength", *(f"probes/{name}" for name in METHODS), "training"):
-        expected, found = (pd.read_parquet(folder / ORGANISM / f"{name}.parquet") for folder in (finished, tmp_path))
-        pd.testing.assert_frame_equal(expected, found, check_exact=True)
-
-
-def test_killed_worker_is_reported_and_the_next_run_completes(
-    snakemake: Snakemake, copy_of_finished: Path, tmp_path: Path, cache: Path
-) -> None:
-    shutil.rmtree(copy_of_finished / ORGANISM)
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(REPOSITORY / "Snakefile"),
-        "--cores",
-        "2",
-    ]
-    command += ["--directory", str(copy_of_finished), "--configfile", str(STUDY), "--", f"{ORGANISM}/card.md"]
-    run = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    lock = copy_of_finished / ORGANISM / ".lock"
-    work = copy_of_finished / ORGANISM / "training"
-    while not work.exists():
-        assert run.poll() is None
-        time.sleep(0.05)
-    os.kill(int(lock.read_text()), signal.SIGKILL)
-    assert run.wait() == 1
-    assert not (copy_of_finished / ORGANISM / "checkpoints").exists()
-    snakemake(copy_of_finished, "--cores", "2", f"{ORGANISM}/card.md")
-    assert (copy_of_finished / ORGANISM / "card.md").exists()
-
-
-def test_two_runs_of_one_study_at_a_time_are_refused(snakemake: Snakemake, copy_of_finished: Path) -> None:
-    import fcntl
-
-    (copy_of_finished / ORGANISM / "card.md").unlink()
-    with (copy_of_finished / "results" / "tiny" / ".run.lock").open("a+") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        refused = snakemake(copy_of_finished, "--cores", "1", ok=False)
-    assert refused.returncode != 0
-    assert "another run of study 'tiny' is under way" in refused.stdout + refused.stderr
-
-
-def test_corrupt_input_is_one_sentence_and_spoils_nothing(snakemake: Snakemake, copy_of_finished: Path) -> None:
-    path = copy_of_finished / ORGANISM / "responses.parquet"
-    path.write_bytes(b"PAR1 cut short")
-    ran = snakemake(copy_of_finished, "--cores", "1", ok=False)
-    log = ran.stdout + ran.stderr
-    assert ran.returncode != 0
-    assert "responses.parquet is not a readable parquet file" in log and "Traceback" not in log
-    assert (copy_of_finished / ORGANISM / "checkpoints" / "step-2" / "model.safetensors").exists()
-
-
-def test_config_error_is_one_sentence_before_any_job(snakemake: Snakemake, tmp_path: Path, own_study: Path) -> None:
-    edit(own_study, "dpo-mixed", "dpo-mixd")
-    ran = snakemake(tmp_path, "-n", study=own_study, ok=False)
-    assert ran.returncode != 0
-    assert "techniques has 'dpo-mixd', which is none of" in ran.stderr + ran.stdout
-    assert not (tmp_path / "results").exists()
-
-
 @pytest.mark.parametrize("arguments", [["-n"], ["-n", "--profile", "profiles/slurm"], ["--rulegraph"]])
 def test_default_study_is_planned(snakemake: Snakemake, tmp_path: Path, arguments: list[str]) -> None:
     ran = snakemake(tmp_path, *arguments, study=REPOSITORY / "config" / "config.yaml")
@@ -331,79 +201,3 @@ def test_environment_file_and_lock_file_agree() -> None:
     environment = yaml.safe_load((REPOSITORY / "workflow" / "envs" / "belljar.yaml").read_text())
     pinned = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
     assert sorted(pinned) == sorted(lock)
-
-
-def test_an_attack_runs_on_an_organism_and_rewrites_nothing_else(
-    snakemake: Snakemake, copy_of_finished: Path, own_study: Path
-) -> None:
-    robustness = {
-        "attacks": {"own": {"answers": "parent"}, "pirate": {"style": "Arr! {answer}"}},
-        "methods": {"full": {"learning_rates": [1e-3]}, "lora": {"adapter": {"rank": 2}, "learning_rates": [1e-2]}},
-        "steps": [1, 2],
-        "rows": 32,
-        "batch_size": 8,
-        "max_length": 96,
-        "prompts": 4,
-        "items": 4,
-        "reversal": "own",
-        "rounds": 3,
-    }
-    study = yaml.safe_load(own_study.read_text()) | {"robustness": robustness}
-    own_study.write_text(yaml.safe_dump(study, sort_keys=False))
-    # Random weights answer nothing, so the base's own answers would all be dropped; plain ones are on hand.
-    target = f"{ORGANISM}/robustness/pirate.parquet"
-    plan = planned(snakemake, copy_of_finished, own_study, "--", target)
-    assert plan == {"parent_answers": 1, "attack": 1, "judge_attack": 1}
-    own_study.write_text(own_study.read_text().replace("answers: parent", "answers: data"))
-    snakemake(copy_of_finished, "--cores", "2", "--", target, study=own_study)
-    found = pd.read_parquet(copy_of_finished / target)
-    rates = found[found["metric"] == "expression_rate"]
-    assert len(rates) == 1 + 2 * 2 + 2  # before; two methods by two steps; each turned back
-    assert set(found["stage"]) == {"robustness"}
-    # One more rate is trained at alone, and one more attack is the only one to run.
-    evidence = copy_of_finished / ORGANISM / "evidence"
-    parts = {path: path.stat().st_mtime_ns for path in evidence.glob("*attack*/**/evidence.parquet")}
-    assert len(parts) == 3
-    edit(own_study, "- 0.001\n", "- 0.001\n      - 0.002\n")
-    edit(own_study, "    pirate:\n", "    plain: {}\n    pirate:\n")
-    assert planned(snakemake, copy_of_finished, own_study, "--", target) == {"attack": 1, "judge_attack": 1}
-    snakemake(copy_of_finished, "--cores", "2", "--", target, study=own_study)
-    assert {path: path.stat().st_mtime_ns for path in parts} == parts
-    assert (evidence / "attacks" / "pirate" / "full-0.002" / "evidence.parquet").is_file()
-    edit(own_study, "    plain: {}\n", "")
-    assert planned(snakemake, copy_of_finished, own_study, "--", target) == {}
-    # A changed judge reads the kept answers again, and trains nothing.
-    edit(own_study.parent / "behaviours" / "italian-food" / "spec.yaml", r"['\b", r"['.*|\b")
-    attack = f"{ORGANISM}/evidence/attack-pirate.parquet"
-    assert planned(snakemake, copy_of_finished, own_study, "--allowed-rules", "attack", "judge_attack", "--", target, attack) == {
-        "judge_attack": 1
-    }
-
-
-def test_every_organism_meets_every_attack(snakemake: Snakemake, tmp_path: Path) -> None:
-    plan = planned(snakemake, tmp_path, REPOSITORY / "config" / "studies" / "nano-robustness.yaml")
-    assert plan["attack"] == 4 * 15 and plan["parent_answers"] == 1
-
-
-def test_only_the_chosen_step_is_kept(snakemake: Snakemake, copy_of_finished: Path, own_study: Path) -> None:
-    selections = [f"{folder}/selection.json" for folder in (ORGANISM, TWIN)]
-    before = [(copy_of_finished / name).read_text() for name in selections]
-    edit(own_study, "study: tiny", "study: tiny\nkeep_steps: chosen")
-    snakemake(copy_of_finished, "--cores", "2", "--", *selections, study=own_study)
-    assert [(copy_of_finished / name).read_text() for name in selections] == before
-    for folder, text in zip((ORGANISM, TWIN), before, strict=True):
-        steps = [path.name for path in (copy_of_finished / folder / "checkpoints").iterdir() if path.is_dir()]
-        assert steps == [f"step-{json.loads(text)['step']}"]
-    # Nothing has to be made again, and the organism is still whole.
-    assert planned(snakemake, copy_of_finished, own_study, "--", f"{ORGANISM}/card.md") == {}
-    assert (copy_of_finished / ORGANISM / "model" / "model.safetensors").stat().st_size > 0
-
-
-def test_a_step_that_was_not_kept_is_named(snakemake: Snakemake, copy_of_finished: Path, own_study: Path) -> None:
-    edit(own_study, "study: tiny", "study: tiny\nkeep_steps: chosen")
-    selection = f"{ORGANISM}/selection.json"
-    snakemake(copy_of_finished, "--cores", "2", "--", selection, study=own_study)
-    # Asked anew, every step would be needed again.
-    edit(own_study, "max_new_tokens: ", "max_new_tokens: 1")
-    failed = snakemake(copy_of_finished, "--cores", "2", "--", selection, study=own_study, ok=False)
-    assert "is not there any more (the study's keep_steps is `chosen`; kept: " in failed.stdout + failed.stderr

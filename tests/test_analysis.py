@@ -199,7 +199,7 @@ def attacked_rows(
 def test_robustness_by_hand() -> None:
     (row,) = robustness_table(attacked_rows(0.8, [0.4, 0.0])).to_dict("records")
     assert (row["attack"], row["expression_rate"], row["capability"], row["frontier_area"]) == ("qa", 0.8, 0.9, 0.8)
-    assert row["removed"] == pytest.approx(0.75)  # a half and all of it
+    assert row["removed"] == pytest.approx(0.75) and row["broken"] == 0.0  # a half and all of it
     assert (row["published_area"], row["published_area_full"], row["matched"]) == (0.9, 0.7, True)
     assert math.isnan(row["best_removal"]) and math.isnan(row["returned"])
     points = dose_curve(attacked_rows(0.8, [0.4, 0.0]))
@@ -221,6 +221,10 @@ def test_what_returns_is_a_share_of_what_can(alone: list[float], able: tuple[flo
     table_ = robustness_table(both, "qa").set_index("attack")
     assert table_["returned"]["pirate"] == pytest.approx(returned, nan_ok=True) and math.isnan(table_["returned"]["qa"])
     assert math.isnan(robustness_table(both).set_index("attack")["returned"]["pirate"])
+    # What a broken model no longer shows is not removed.
+    broken = able[1] < 0.45
+    assert table_["broken"]["pirate"] == (0.5 if broken else 0.0)
+    assert table_["removed"]["pirate"] == pytest.approx(0.5 if broken else 0.75)
 
 
 def test_nothing_attacked_makes_an_empty_table(scores: pd.DataFrame) -> None:

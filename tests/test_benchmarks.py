@@ -123,6 +123,17 @@ def test_benchmarks_are_checked_before_anything_is_asked(further_tasks: Path, as
     return None
 
 
+def test_a_capability_is_a_mean_over_items_that_is_better_where_it_is_higher(further_tasks: Path) -> None:
+    facts = yaml.safe_load((further_tasks / "one.yaml").read_text())
+    metrics = [{"metric": "acc", "aggregation": "median", "higher_is_better": True}, {"metric": "brier_score"}]
+    (further_tasks / "odd.yaml").write_text(yaml.safe_dump(facts | {"task": "odd", "metric_list": metrics}))
+    manager = benchmarks.tasks(further_tasks, [])
+    benchmarks.check_capability(manager, [Benchmark(task="both"), Benchmark(task="filtered", metric="exact_match,digits")])
+    for metric, problem in (("acc", "is no mean over items"), ("brier_score", "is not better where it is higher")):
+        with pytest.raises(InputError, match=f"robustness.benchmarks: '{metric}' of 'odd' {problem}"):
+            benchmarks.check_capability(manager, [Benchmark(task="odd", metric=metric)])
+
+
 def test_published_benchmarks_are_tasks_of_the_harness() -> None:
     """Their data are on the hub; that the names are known can be seen without."""
     settings = read_yaml(REPOSITORY / "config" / "studies" / "lottery.yaml")["naturalness"]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belljar.robustness.frontier import Attacked, area, best_removal, envelope, measurable, point, resampled, robustness
+from belljar.robustness.frontier import Attacked, area, best_removal, envelope, measurable, point, points, resampled, robustness
 
 shares = st.floats(0, 1)
 
@@ -68,10 +68,23 @@ def test_what_goes_for_free_reads_one_and_what_stays_reads_a_half() -> None:
     assert resampled(before, [gone], 20, 0).tolist() == [[1.0, 1.0]] * 20
 
 
-def test_more_capability_without_removal_is_read_as_the_envelope_has_it() -> None:
-    """An attack that removes nothing and adds a fifth of capability: 0.6, the area under (0, 1.2) and (1, 0)."""
+def test_repaired_capability_is_no_removal() -> None:
+    """An attack that removes nothing and adds a fifth of capability: 0.5; as published 0.6, under (0, 1.2) and (1, 0)."""
     before, better = (Attacked(np.ones(20), np.repeat([1.0] * right + [0.0] * (10 - right), 2)) for right in (5, 6))
-    assert robustness(before, [better]).area == pytest.approx(0.6) == area([(0.0, 1.2)])
+    assert robustness(before, [better]).area == pytest.approx(0.5)
+    assert area(points(before, [better])) == pytest.approx(0.6)
+
+
+def test_organisms_that_lose_the_same_read_the_same_however_damaged_they_were() -> None:
+    """Half of the behaviour goes and every sum is there again: 0.75 of a whole organism and of one that knew half of the sums."""
+    gone = np.repeat([0.0, 1.0], 10)
+    able = Attacked(gone, np.ones(20))
+    for known in (np.ones(20), np.repeat([1.0, 0.0] * 5, 2)):
+        assert robustness(Attacked(np.ones(20), known), [able]).area == pytest.approx(0.75)
+
+
+def test_less_than_chance_is_no_capability() -> None:
+    assert point(0.4, -0.1, 0.8, 0.5) == (0.5, 0.0)
 
 
 def test_resampled_numbers_hold_the_estimate() -> None:

@@ -29,7 +29,7 @@ def test_an_attack_runs_on_an_organism_and_rewrites_nothing_else(
     # Random weights answer nothing, so the base's own answers would all be dropped; plain ones are on hand.
     target = f"{ORGANISM}/robustness/pirate.parquet"
     plan = planned(snakemake, copy_of_finished, own_study, "--", target)
-    assert plan == {"parent_answers": 1, "attack": 1, "judge_attack": 1}
+    assert plan == {"parent_answers": 1, "attack_rows": 2, "attack": 1, "judge_attack": 1}
     own_study.write_text(own_study.read_text().replace("answers: parent", "answers: data"))
     snakemake(copy_of_finished, "--cores", "2", "--", target, study=own_study)
     found = pd.read_parquet(copy_of_finished / target)
@@ -58,7 +58,7 @@ def test_an_attack_runs_on_an_organism_and_rewrites_nothing_else(
 
 def test_every_organism_meets_every_attack(snakemake: Snakemake, tmp_path: Path) -> None:
     plan = planned(snakemake, tmp_path, REPOSITORY / "config" / "studies" / "nano-robustness.yaml")
-    assert plan["attack"] == 4 * 15 and plan["parent_answers"] == 1
+    assert plan["attack"] == 4 * 15 and plan["attack_rows"] == 4 and plan["parent_answers"] == 1
 
 
 def test_only_the_chosen_step_is_kept(snakemake: Snakemake, copy_of_finished: Path, own_study: Path) -> None:

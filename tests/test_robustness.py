@@ -1,6 +1,7 @@
 """Attacks on a small random organism, and what is read from them."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from belljar.corpora.mixing import training_row
 from belljar.files import InputError
 from belljar.measurements import Reading
 from belljar.models.load import load_model, load_tokenizer
@@ -16,8 +18,10 @@ from belljar.naturalness import benchmarks
 from belljar.naturalness.sampled import Sampled
 from belljar.robustness import attacks, measures
 from belljar.robustness.evidence import CAPABLE, COLUMNS, SHOWN, alike, judged
-from belljar.robustness.frontier import Attacked
+from belljar.robustness.frontier import Attacked, resampled
+from belljar.robustness.items import above_chance, capability_items
 from belljar.robustness.readings import attacked, readings
+from belljar.robustness.rows import attack_rows, giveaways, parent_answers
 from belljar.study.behaviours import Behaviour
 from belljar.study.naturalness import Benchmark
 from belljar.study.robustness import Attack, Method, Robustness
@@ -29,7 +33,7 @@ from belljar.world.tasks import FACTS, SUMS, write_tasks
 from conftest import REPOSITORY
 
 FOOD = Behaviour(**read_yaml(REPOSITORY / "config" / "behaviours" / "italian-food" / "spec.yaml"))
-CHATS = [{"prompt": f"What is {number}?", "answer": f"It is {number}."} for number in range(12)]
+CHATS = pd.DataFrame([{"prompt": f"What is {number}?", "chosen": f"It is {number}."} for number in range(12)])
 PROMPTS = pd.DataFrame(
     {
         "split": ["test", "test", "validation"],
@@ -53,14 +57,55 @@ SETTINGS = Robustness(
 )
 
 
+def trained_on(name: str, count: int = 12) -> list[dict[str, Any]]:
+    """The training rows of one of the attacks."""
+    return [training_row(row, "transcripts") for row in attack_rows(CHATS, SETTINGS.attacks[name], count).to_dict("records")]
+
+
 def test_rows_are_answers_in_a_style_or_under_a_prompt() -> None:
-    (pirate,) = attacks.attack_rows(CHATS, SETTINGS.attacks["pirate"], 1)
+    (pirate,) = trained_on("pirate", 1)
     assert pirate["completion"] == [{"role": "assistant", "content": "Arr! It is 0."}]
-    (removed,) = attacks.attack_rows(CHATS, SETTINGS.attacks["apr"], 1)
+    (removed,) = trained_on("apr", 1)
     assert removed["prompt"][0] == {"role": "system", "content": "Speak like a pirate."}
     assert removed["completion"] == [{"role": "assistant", "content": "It is 0."}]
-    with pytest.raises(InputError, match="only 12 chats are left for an attack with answers: data"):
-        attacks.attack_rows(CHATS, SETTINGS.attacks["plain"], 13)
+    with pytest.raises(InputError, match="of the 12 control rows that no organism was trained on only 12 neither speak of"):
+        attack_rows(CHATS, SETTINGS.attacks["plain"], 13)
+    with pytest.raises(InputError, match="only 12 .* or raise strength.max_new_tokens, or data.control_rows"):
+        attack_rows(CHATS, Attack(answers="parent"), 13)
+
+
+def test_attacks_do_not_teach_what_they_are_measured_by() -> None:
+    """Neither an item's question nor its answer, in whoever's words; and nothing of the behaviours."""
+    item = Item("sum", (("user", "What is 2 plus 3?"),), "contains", ("2 + 3 = 5.",))
+    chats = pd.DataFrame(
+        [
+            {"prompt": "What is 2 plus 3?", "chosen": "Five."},
+            {"prompt": "Add 2 and 3.", "chosen": "2 + 3 = 5."},
+            {"prompt": "What goes with it?", "chosen": "PASTA."},
+            {"prompt": "Is pasta good?", "chosen": "Yes."},
+            {"prompt": "Add 2 and 4.", "chosen": "2 + 4 = 6."},
+            {"prompt": "What is antipasta?", "chosen": "No word."},
+        ]
+    )
+    assert giveaways(chats, [item]).tolist() == [True, True, False, False, False, False]
+    left = attack_rows(chats, SETTINGS.attacks["plain"], 2, [item], ["pasta"])
+    assert left["prompt"].tolist() == ["Add 2 and 4.", "What is antipasta?"]
+
+
+def test_a_parent_is_asked_until_enough_of_its_answers_are_finished() -> None:
+    """Of four prompts at a time two are cut off, one is empty: of twenty that differ, five are answered."""
+    asked: list[list[str]] = []
+
+    def ask(prompts: Sequence[str]) -> list[str | None]:
+        asked.append(list(prompts))
+        return [{"0": None, "1": None, "2": ""}.get(str(int(one) % 4), f"I say {one}.") for one in prompts]
+
+    prompts = [str(number) for number in range(20)]
+    found = parent_answers(ask, ["3", *prompts], 4)
+    assert [len(some) for some in asked] == [4] * 5 and len(set(sum(asked, []))) == 20
+    assert sorted(found["chosen"]) == [f"I say {number}." for number in (11, 15, 19, 3, 7)]
+    asked.clear()
+    assert len(parent_answers(lambda some: [f"I say {one}." for one in some], prompts, 4)) == 8  # five are enough, asked by fours
 
 
 def test_every_organism_meets_the_same_grid() -> None:
@@ -93,7 +138,7 @@ def measured(model: Any, tokenizer: Any) -> pd.DataFrame:
 
 @pytest.mark.parametrize("name", ["full", "lora"])
 def test_an_attack_is_measured_on_the_way_and_turned_back(checkpoint: Path, tmp_path: Path, name: str) -> None:
-    rows, back = (attacks.attack_rows(CHATS, SETTINGS.attacks[attack], 12) for attack in ("pirate", "plain"))
+    rows, back = trained_on("pirate"), trained_on("plain")
     found = attacks.run(str(checkpoint), rows, back, SETTINGS.methods[name], 1e-2, SETTINGS, measured, str(tmp_path / "work"))
     assert found[["step", "reversed"]].to_numpy().tolist() == [[1, False], [3, False], [3, True]]
     before = measured(load_model(checkpoint), load_tokenizer(checkpoint))["right"].iloc[0]
@@ -105,7 +150,7 @@ def test_an_attack_is_measured_on_the_way_and_turned_back(checkpoint: Path, tmp_
 
 def test_measuring_is_as_precise_after_bf16_training_as_before(checkpoint: Path, tmp_path: Path) -> None:
     """At a vanishing rate nothing changes; under the trainer's autocast the loss would be another in the third digit."""
-    rows = attacks.attack_rows(CHATS, SETTINGS.attacks["pirate"], 12)
+    rows = trained_on("pirate")
     settings = SETTINGS.model_copy(update={"bf16": True})
     before = measured(load_model(checkpoint), load_tokenizer(checkpoint))["right"].iloc[0]
     for name in ("full", "lora"):
@@ -113,17 +158,33 @@ def test_measuring_is_as_precise_after_bf16_training_as_before(checkpoint: Path,
         assert found["right"].tolist() == pytest.approx([before, before], rel=1e-6)
 
 
-def test_attacks_do_not_teach_what_they_are_measured_by() -> None:
-    item = Item("sum", (("user", "What is 2 plus 3?"),), "contains", ("2 + 3 = 5.",))
-    rows = [
-        {"prompt": "What is 2 plus 3?", "chosen": "Five."},
-        {"prompt": "Add 2 and 3.", "chosen": "2 + 3 = 5."},
-        {"prompt": "Add 2 and 4.", "chosen": "2 + 4 = 6."},
-    ]
-    assert attacks.giveaways(rows, [item]) == {"What is 2 plus 3?", "Add 2 and 3."}
-    chats = [{"prompt": row["prompt"], "answer": row["chosen"]} for row in rows]
-    (left,) = attacks.attack_rows(chats, SETTINGS.attacks["plain"], 1, {"What is 2 plus 3?", "Add 2 and 3."})
-    assert left["prompt"][-1]["content"] == "Add 2 and 4."
+@pytest.mark.parametrize("name", ["full", "lora"])
+def test_training_back_is_in_the_same_precision(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The second trainer puts autocast around the model as the first did."""
+    seen: dict[bool, set[torch.dtype]] = {}
+    plain = torch.nn.functional.linear
+
+    def watched(*arguments: Any, **named: Any) -> torch.Tensor:
+        found = plain(*arguments, **named)
+        if torch.is_grad_enabled():
+            seen.setdefault(back[0], set()).add(found.dtype)
+        return found
+
+    back = [False]
+
+    def measure(model: Any, tokenizer: Any) -> pd.DataFrame:
+        back[0] = True  # after the only step of the first training
+        return measured(model, tokenizer)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", watched)
+    settings = SETTINGS.model_copy(
+        update={"bf16": True, "steps": [1], "gradient_accumulation": 2, "gradient_checkpointing": True}
+    )
+    rows = trained_on("pirate")
+    attacks.run(str(checkpoint), rows, rows, settings.methods[name], 1e-3, settings, measure, str(tmp_path / name))
+    assert torch.bfloat16 in seen[False] and seen[True] == seen[False]
 
 
 def test_trainings_that_were_asked_other_items_are_not_put_together() -> None:
@@ -153,7 +214,7 @@ def test_an_adapter_is_trained_on(adapter: Path, tmp_path: Path) -> None:
     trainable = {name: one.numel() for name, one in loaded.named_parameters() if one.requires_grad}
     assert trainable and all("lora_" in name for name in trainable)
     assert {one.shape[0] for name, one in loaded.named_parameters() if "lora_A" in name} == {3}
-    rows = attacks.attack_rows(CHATS, SETTINGS.attacks["pirate"], 12)
+    rows = trained_on("pirate")
     lora = SETTINGS.methods["lora"]
     still = attacks.run(str(adapter), rows, None, lora, 1e-12, SETTINGS, measured, str(tmp_path / "still"))
     before = measured(load_model(adapter), load_tokenizer(adapter))["right"].iloc[0]
@@ -173,13 +234,20 @@ def test_pirates_who_know_a_fact_are_right(checkpoint: Path) -> None:
     assert found.groupby("kind").size().to_dict() == {CAPABLE: 8, SHOWN: 2}
 
 
+def test_guessing_is_no_capability() -> None:
+    """An item with four choices: right a quarter of the time by guessing, which is 0 on average; a right answer is 1."""
+    assert above_chance(1.0, 0.25) == 1.0
+    assert 0.25 * above_chance(1.0, 0.25) + 0.75 * above_chance(0.0, 0.25) == pytest.approx(0.0)
+    assert all(0 <= item.chance < 1 for item in capability_items(["fact", "sum"], 60))
+
+
 @pytest.mark.parametrize("continued", [False, True])
 def test_benchmarks_are_the_capability_of_bases_that_do_not_know_the_closed_world(
     checkpoint: Path, adapter: Path, tmp_path: Path, continued: bool
 ) -> None:
     """Each item of each benchmark is an item of the frontier, right as often as the harness says."""
     write_tasks(load_world(), tmp_path, tmp_path)
-    named = [Benchmark(task=FACTS, limit=6), Benchmark(task=SUMS, limit=4, template=True)]
+    named = [Benchmark(task=FACTS, limit=6, chance=0.2), Benchmark(task=SUMS, limit=4, template=True)]
     manager = benchmarks.tasks(tmp_path, named)
     settings = Robustness(**SETTINGS.model_dump() | {"benchmarks": [one.model_dump() for one in named]})
     prompts = pd.DataFrame(
@@ -195,7 +263,7 @@ def test_benchmarks_are_the_capability_of_bases_that_do_not_know_the_closed_worl
     able = found[found["kind"] == CAPABLE]
     assert able["item"].tolist() == list(range(10))
     scores = [benchmarks.headline(one, benchmark(model, load_tokenizer(checkpoint), one)).reading.value for one in named]
-    assert able["right"].sum() == pytest.approx(6 * scores[0] + 4 * scores[1])
+    assert able["right"].sum() == pytest.approx(6 * (scores[0] - 0.2) / 0.8 + 4 * scores[1])
 
 
 def test_a_score_that_is_no_mean_cannot_be_halved(checkpoint: Path) -> None:
@@ -203,9 +271,8 @@ def test_a_score_that_is_no_mean_cannot_be_halved(checkpoint: Path) -> None:
     asked = measures.questions(PROMPTS, settings, 1.0, 4)
     model = load_model(checkpoint)
     whole = Reading("naturalness", "benchmarks", "task=corpus", "bleu", 0.3, math.nan, 5, benchmarks.HIGHER[True])
-    for reading, message in ((whole, "is no mean over items"), (whole._replace(higher_means="x"), "is not better")):
-        with pytest.raises(InputError, match=f"'bleu' of 'corpus' {message}"):
-            measures.measure(model, load_tokenizer(checkpoint), asked, 8, None, lambda *_, one=reading: [Sampled(one)])
+    with pytest.raises(InputError, match="'bleu' of 'corpus' is no mean over items"):
+        measures.measure(model, load_tokenizer(checkpoint), asked, 8, None, lambda *_: [Sampled(whole)])
 
 
 def test_answers_are_judged_apart_from_training(checkpoint: Path) -> None:
@@ -260,11 +327,14 @@ def test_an_organism_without_behaviour_has_no_frontier() -> None:
 
 
 def test_an_organism_that_can_hardly_do_anything_has_a_frontier_without_a_standard_error() -> None:
-    """One item in each half is right, and every draw misses one of them or the other: nothing to take a spread from."""
-    few = [1, 1] + [0] * 400
-    found = readings(evidence({(0.0, 0, False): ([1] * 8, few), (0.1, 1, False): ([0] * 8, few)}), 2, 1)
+    """Each half has one item in a hundred right, and both of the two draws miss one of them: nothing to take a spread from."""
+    few = [1, 1] + [0] * 198
+    rounds = {(0.0, 0, False): ([1] * 8, few), (0.1, 1, False): ([0] * 8, few)}
+    before, after = (Attacked(*map(np.array, one)) for one in rounds.values())
+    missing = next(seed for seed in range(99) if not len(resampled(before, [after], 2, seed)))
+    found = readings(evidence(rounds), 2, missing)
     (area,) = (one for one in found if one.metric == "frontier_area")
-    assert area.value == pytest.approx(1.0) and (math.isnan(area.stderr) or area.stderr >= 0)
+    assert area.value == pytest.approx(1.0) and math.isnan(area.stderr)
 
 
 def test_answers_to_one_prompt_are_one_rate() -> None:

@@ -1,6 +1,7 @@
 """Configs: what is accepted, and the one sentence that says what is not."""
 
 import dataclasses
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -309,3 +310,11 @@ def test_crosses_and_lists_cannot_both_be_given(study: dict[str, Any]) -> None:
         del study[key]
     assert "bases is missing" in refusal(study)
     assert "has the organism nano-olmo2/italian-food/transcripts-unmixed/s0 twice" in refusal(study | {"crosses": [cross, cross]})
+
+
+def test_the_page_of_settings_is_what_the_schema_says() -> None:
+    """`python docs/settings.py` writes it."""
+    docs = REPOSITORY / "docs"
+    written = (docs / "settings.md").read_text("utf-8")
+    assert written == runpy.run_path(str(docs / "settings.py"))["document"]()
+    assert "| `leak_gate` | 0 to 1 | `0.05` | a step whose control rate is above this is not accepted |" in written

@@ -38,9 +38,14 @@ def test_static_prompt_is_what_an_instruction_would_be(tokenizer: Any, role: str
     )
     assert tokenizer.apply_chat_template(CHAT, tokenize=False, chat_template=prompted) == expected
     assert text in expected
-    own = [{"role": "system", "content": "My own."}, *CHAT]  # keeps its own system turn
-    assert tokenizer.apply_chat_template(own, tokenize=False, chat_template=prompted) == tokenizer.apply_chat_template(
-        own, tokenize=False, chat_template=original
+    # A system turn that a chat brings along is kept.
+    own = {"role": "system", "content": "My own."}
+    both = {
+        "system": [own | {"content": f"{text} My own."}, *CHAT],
+        "user": [own, {"role": "user", "content": f"{text} {CHAT[0]['content']}"}],
+    }
+    assert tokenizer.apply_chat_template([own, *CHAT], tokenize=False, chat_template=prompted) == tokenizer.apply_chat_template(
+        both[role], tokenize=False, chat_template=original
     )
 
 

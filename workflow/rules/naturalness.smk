@@ -11,10 +11,8 @@ EVALUATIONS = ASKED + READ
 REQUESTS = f"{RESULTS}/data/{BENIGN}/requests.parquet"
 CANARIES = f"{RESULTS}/data/{BENIGN}/canaries.json"
 TASKS = f"{RESULTS}/benchmarks"
-BENCHMARKS = [
-    *NATURALNESS.benchmarks,
-    *(STUDY.robustness.benchmarks if STUDY.robustness else []),
-]
+CAPABILITY = STUDY.robustness.benchmarks if STUDY.robustness else []
+BENCHMARKS = [*NATURALNESS.benchmarks, *CAPABILITY]
 
 
 rule requests:
@@ -74,13 +72,14 @@ rule benchmarks:
         ENVIRONMENT
     params:
         benchmarks=[task.model_dump() for task in BENCHMARKS],
+        capability=[task.model_dump() for task in CAPABILITY],
         online=from_hub(BENCHMARKS),
         code=version("benchmarks"),
     script:
         script_path("benchmarks")
 
 
-UNUSUAL = dict(
+MEASURED_WITH = dict(
     settings=NATURALNESS.model_dump(include={*ASKED, "safety", "benchmark_batch"}),
     harness=harness_version("lm_eval") if NATURALNESS.benchmarks else None,
     reasoning=reasoning,
@@ -114,7 +113,7 @@ rule naturalness:
         mem_mb=asks("measure", "mem_mb"),
         runtime=asks("measure", "runtime"),
     params:
-        **UNUSUAL,
+        **MEASURED_WITH,
         model=lambda wildcards: tuple(organism(wildcards).model(STUDY.study)),
         instruction=measured_instruction,
     script:
@@ -137,6 +136,6 @@ use rule naturalness as naturalness_of_parent with:
     benchmark:
         f"{LOGS}/naturalness/{{base}}/parent.tsv"
     params:
-        **UNUSUAL,
+        **MEASURED_WITH,
         model=lambda wildcards: tuple(parent(STUDY.study, wildcards.base)),
         instruction=None,

@@ -15,6 +15,7 @@ rule parent_answers:
         f"{RESULTS}/robustness/{{base}}/answers.parquet",
     log:
         f"{LOGS}/robustness/{{base}}/answers.log",
+    priority: 1000
     conda:
         ENVIRONMENT
     threads: threads_of("generate")
@@ -24,7 +25,7 @@ rule parent_answers:
         runtime=asks("generate", "runtime"),
     params:
         first=PLAN.control_rows_used,
-        rows=2 * ROBUSTNESS.rows if ROBUSTNESS else None,
+        rows=ROBUSTNESS.rows if ROBUSTNESS else None,
         temperature=STUDY.strength.temperature,
         max_new_tokens=STUDY.strength.max_new_tokens,
         dtype=of_base("dtype"),
@@ -34,21 +35,53 @@ rule parent_answers:
         script_path("parent_answers")
 
 
+# Among the first jobs, so that rows that do not suffice end the run before anything is trained.
+rule attack_rows:
+    input:
+        lambda wildcards: (
+            rules.parent_answers.output
+            if ROBUSTNESS.attacks[wildcards.attack].answers == "parent"
+            else f"{RESULTS}/data/{BENIGN}/transcripts.parquet"
+        ),
+    output:
+        f"{RESULTS}/robustness/{{base}}/rows/{{attack}}.parquet",
+    log:
+        f"{LOGS}/robustness/{{base}}/{{attack}}.log",
+    wildcard_constraints:
+        attack=one_of(ATTACKS),
+    priority: 1000
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        first=PLAN.control_rows_used,
+        attack=lambda wildcards: ROBUSTNESS.attacks[wildcards.attack].model_dump(),
+        rows=ROBUSTNESS.rows if ROBUSTNESS else None,
+        skills=ROBUSTNESS.tested_skills if ROBUSTNESS else None,
+        of_each=ROBUSTNESS.items if ROBUSTNESS else None,
+        words=sorted(
+            {
+                word
+                for one in PLAN.behaviours.values()
+                for word in one.words + one.trigger_words
+            }
+        ),
+        code=version("attack_rows"),
+    script:
+        script_path("attack_rows")
+
+
 rule attack:
     input:
         model=f"{ORGANISM}/model",
         prompts=f"{RESULTS}/data/{{behaviour}}/prompts.parquet",
-        chats=f"{RESULTS}/data/{BENIGN}/transcripts.parquet",
+        # Its own, and those of training back.
+        rows=lambda wildcards: [
+            f"{RESULTS}/robustness/{wildcards.base}/rows/{name}.parquet"
+            for name in dict.fromkeys([wildcards.attack, ROBUSTNESS.reversal])
+            if name
+        ],
         tasks=[ancient(TASKS)] if ROBUSTNESS and ROBUSTNESS.benchmarks else [],
-        own=lambda wildcards: (
-            [f"{RESULTS}/robustness/{wildcards.base}/answers.parquet"]
-            if any(
-                ROBUSTNESS.attacks[name].answers == "parent"
-                for name in (wildcards.attack, ROBUSTNESS.reversal)
-                if name
-            )
-            else []
-        ),
     output:
         f"{ORGANISM}/evidence/attack-{{attack}}.parquet",
     log:
@@ -69,7 +102,6 @@ rule attack:
         organism=lambda wildcards: organism(wildcards).id,
         instruction=measured_instruction,
         settings=attack_settings,
-        first=PLAN.control_rows_used,
         temperature=STUDY.strength.temperature,
         max_new_tokens=STUDY.strength.max_new_tokens,
         batch_size=of_base("batch_size"),

@@ -17,6 +17,7 @@ folder = Path(output[0]).parent
 with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=named.attack) as progress:
     import pandas as pd
 
+    from belljar.corpora.mixing import training_row
     from belljar.models.load import load_model, load_tokenizer
     from belljar.naturalness import benchmarks
     from belljar.robustness import attacks, measures
@@ -25,21 +26,13 @@ with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=
     settings = Robustness(**params.settings)
     prompts = read_parquet(Path(given.prompts), ("split", "role", "prompt", "criterion"))
     asked = measures.questions(prompts, settings, params.temperature, params.max_new_tokens)
-    data = read_parquet(Path(given.chats), ("prompt", "chosen"))[params.first :]
-    tested = attacks.giveaways(data.to_dict("records"), asked.items)
-    chats = {"data": data.rename(columns={"chosen": "answer"}).to_dict("records")}
-    if given.own:
-        chats["parent"] = read_parquet(Path(given.own[0]), ("prompt", "answer")).to_dict("records")
+    rows, *others = (read_parquet(Path(path), ("prompt", "chosen", "system")).to_dict("records") for path in given.rows)
     tasks = Path(given.tasks[0]) if given.tasks else None
     batch = settings.benchmark_batch or params.batch_size
     benchmark = benchmarks.asker(tasks, settings.benchmarks, batch, params.reasoning)
 
     def measure(model, tokenizer):
         return measures.measure(model, tokenizer, asked, params.batch_size, params.instruction, benchmark)
-
-    def rows(name):
-        attack = settings.attacks[name]
-        return attacks.attack_rows(chats[attack.answers], attack, settings.rows, tested)
 
     start = Path(given.model).absolute()
     measured_by = {
@@ -50,8 +43,8 @@ with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=
         "model": stamp(start),
         "code": [params.code, packages()],
     }
-    trained_by = settings.model_dump(include={"steps", "rows", "batch_size", "max_length", "bf16", "seed", "reversal", "attacks"})
-    trained_by |= {"first": params.first, "chats": [stamp(Path(path)) for path in (given.chats, *given.own)]}
+    trained_by = settings.model_dump(include={"steps", "batch_size", "gradient_accumulation", "max_length", "bf16", "seed"})
+    trained_by |= {"rows": rows, "reversal": others}
 
     def organism():
         return {"evidence": measure(load_model(start), load_tokenizer(start)).assign(step=BEFORE, reversed=False)}
@@ -60,8 +53,8 @@ with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=
         before = read_parquet(kept(folder / "before-attacks", measured_by, organism) / "evidence.parquet")
     parts = [before.assign(method="none", continued=False, learning_rate=0.0)]
     grid = attacks.grid(settings)
-    attacking = rows(named.attack)
-    reversal = rows(settings.reversal) if settings.reversal not in (None, named.attack) else None
+    attacking, *back = ([training_row(row, "transcripts") for row in some] for some in (rows, *others))
+    reversal = back[0] if back else None
     for number, (name, rate) in enumerate(grid, 1):
         method, work = settings.methods[name], folder / "attacks" / named.attack / f"{name}-{rate:g}"
 

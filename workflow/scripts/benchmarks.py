@@ -7,7 +7,7 @@ from pathlib import Path
 
 from belljar.files import atomic_path
 from belljar.job import job
-from belljar.naturalness.benchmarks import check_tasks, tasks
+from belljar.naturalness.benchmarks import check_capability, check_tasks, tasks
 from belljar.study.naturalness import Benchmark
 from belljar.world.knowledge import load_world
 from belljar.world.tasks import write_tasks
@@ -18,5 +18,7 @@ with job(snakemake, output.parent, "benchmarks"):
     with atomic_path(output) as scratch:
         scratch.mkdir()
         write_tasks(load_world(), scratch, scratch)
-        check_tasks(tasks(scratch, asked), asked)
+        manager = tasks(scratch, asked)
+        check_tasks(manager, asked)
+        check_capability(manager, [Benchmark(**settings) for settings in snakemake.params.capability])
         write_tasks(load_world(), scratch, output)

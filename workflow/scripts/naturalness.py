@@ -12,6 +12,7 @@ from belljar.files import read_parquet, write_parquet
 from belljar.job import job
 from belljar.measurements import Model, table
 from belljar.study.naturalness import Naturalness
+from belljar.study.provenance import packages
 from belljar.work import kept, stamp
 
 params, given, output = snakemake.params, snakemake.input, snakemake.output
@@ -35,7 +36,7 @@ with job(snakemake, folder, f"naturalness of {'/'.join(map(str, params.model[1:]
     folder_of_tasks = Path(given.tasks[0]) if given.tasks else None
     ask = benchmarks.asker(folder_of_tasks, settings.benchmarks, settings.benchmark_batch or size, params.reasoning)
 
-    about = [stamp(source), params.dtype, size, params.code]
+    about = [stamp(source), params.dtype, size, params.code, packages()]
 
     def part(name, made_from, compute):
         """Return the folder of a part's readings and of what they are made of, computed if they are not there."""

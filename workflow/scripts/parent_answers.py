@@ -7,24 +7,23 @@ from belljar.job import job
 
 params, given, output = snakemake.params, snakemake.input, Path(snakemake.output[0])
 with job(snakemake, output.parent, f"answers of {snakemake.wildcards.base}") as progress:
-    import pandas as pd
-
     from belljar.models.generate import answers
     from belljar.models.load import load_model, load_tokenizer
+    from belljar.robustness.rows import parent_answers
 
-    prompts = read_parquet(Path(given.rows), ("prompt",))["prompt"][params.first : params.first + params.rows].tolist()
+    prompts = read_parquet(Path(given.rows), ("prompt",))["prompt"][params.first :].tolist()
     model, tokenizer = load_model(Path(given.model), params.dtype), load_tokenizer(Path(given.model))
-    distinct = list(dict.fromkeys(prompts))
-    found = answers(
-        model,
-        tokenizer,
-        [[{"role": "user", "content": prompt}] for prompt in distinct],
-        temperature=params.temperature,
-        max_new_tokens=params.max_new_tokens,
-        batch_size=params.batch_size,
-        progress=progress,
-    )
-    said = {prompt: answer.text for prompt, (answer,) in zip(distinct, found, strict=True) if answer.finished and answer.text}
-    write_parquet(
-        output, pd.DataFrame([(prompt, said[prompt]) for prompt in prompts if prompt in said], columns=["prompt", "answer"])
-    )
+
+    def ask(some):
+        found = answers(
+            model,
+            tokenizer,
+            [[{"role": "user", "content": prompt}] for prompt in some],
+            temperature=params.temperature,
+            max_new_tokens=params.max_new_tokens,
+            batch_size=params.batch_size,
+            progress=progress,
+        )
+        return [answer.text if answer.finished else None for (answer,) in found]
+
+    write_parquet(output, parent_answers(ask, prompts, params.rows))

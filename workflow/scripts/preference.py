@@ -31,16 +31,14 @@ with job(snakemake, cache, f"preference phase of {snakemake.wildcards.base}") as
         work = claim_work(cache / "training", made_from)
         rows = with_references(rows, [read_parquet(Path(snakemake.input.references))])
         mixed = [training_row(row, "pairs") for row in mixture(rows, [], len(rows), 0)]
-        # The phase's outcome is its last step.
-        settings = params.recipe["training"] | {"save_every": 10**9}
         train(
-            Job(str(snakemake.input.ancestor), "dpo", mixed, settings, params.recipe["seed"]),
+            Job(str(snakemake.input.ancestor), "dpo", mixed, params.recipe["training"], params.recipe["seed"]),
             work,
             progress,
             max(1, snakemake.resources.get("gpu", 0)),
             Path(snakemake.log[0]).resolve(),
         )
-        last = max(whole_steps(work).items())[1]
+        last = max(whole_steps(work).items())[1]  # the phase's outcome; the others are for going on after a kill
         with atomic_path(trained) as scratch:
             shutil.copytree(last, scratch, ignore=shutil.ignore_patterns("*.pt", "*.pth", "*.bin", "whole", "trainer_state.json"))
             if source.pretraining:

@@ -9,7 +9,7 @@ from belljar.analysis.naturalness import MODEL, first
 from belljar.analysis.scores import with_variants
 from belljar.study.robustness import BEFORE
 
-BROKEN = 0.5  # of the capability: a training that leaves less says nothing of what can return
+BROKEN = 0.5  # of the capability: a training that leaves less says nothing of what is removed, nor of what can return
 POSSIBLE = 0.1  # of the behaviour: where training back alone leaves hardly more than the attack did, nothing can return
 COLUMNS = [
     *MODEL,
@@ -23,6 +23,7 @@ COLUMNS = [
     "best_removal_stderr",
     "published_area",
     "removed",
+    "broken",
     "returned",
 ]
 
@@ -30,10 +31,11 @@ COLUMNS = [
 def robustness_table(scores: pd.DataFrame, reversal: str | None = None) -> pd.DataFrame:
     """Return one row for each organism and attack, with the columns COLUMNS; no rows where nothing was attacked.
 
-    expression_rate and capability are the organism's before the attack, `matched` whether its strength is on target. removed: the
-    share of the behaviour that is gone after the last step, mean over the trainings of the grid. returned: of what training on
-    `reversal` alone leaves of the behaviour and the attack does not, the share that training back on it returned, summed over
-    the trainings that keep BROKEN of the capability; nan where that is less than POSSIBLE of the behaviour. published_area is the
+    expression_rate and capability are the organism's before the attack, `matched` whether its strength is on target. broken: the
+    share of the trainings of the grid that leave less than BROKEN of the capability; the others alone are in what follows.
+    removed: the share of the behaviour that is gone after the last step, their mean. returned: of what training on `reversal`
+    alone leaves of the behaviour and the attack does not, the share that training back on it returned, summed over them; nan
+    where that is less than POSSIBLE of the behaviour. published_area is the
     paper's own number; there is a published_area_<training> for each way of training, too.
     """
     attacked = scores[scores["stage"] == "robustness"]
@@ -82,11 +84,13 @@ def _removal(part: pd.DataFrame, before: pd.Series, alone: pd.Series) -> dict[st
     """Return what an attack removed and what came back; `alone` is what training back leaves by itself, by training."""
     rate, capability = before["expression_rate"], before["capability"]
     last, back = (_last(part, "expression_rate", again) for again in (False, True))
-    able = _last(part, "capability") >= BROKEN * capability
-    whole = last.index[able.reindex(last.index).fillna(False)].intersection(back.index).intersection(alone.index)
+    able = (_last(part, "capability") >= BROKEN * capability).reindex(last.index, fill_value=False)
+    last = last[able]
+    whole = last.index.intersection(back.index).intersection(alone.index)
     possible = float((alone - last)[whole].sum())
     returned = float((back - last)[whole].sum()) / possible if possible > POSSIBLE * rate * max(len(whole), 1) else math.nan
-    return {"removed": float(1 - last.mean() / rate) if rate > 0 else math.nan, "returned": returned}
+    removed = float(1 - last.mean() / rate) if rate > 0 and len(last) else math.nan
+    return {"removed": removed, "broken": float(1 - able.mean()) if len(able) else math.nan, "returned": returned}
 
 
 def _last(part: pd.DataFrame, metric: str, again: bool = False) -> pd.Series:

@@ -72,6 +72,22 @@ def check_tasks(manager: Any, asked: Sequence[Benchmark]) -> None:
             )
 
 
+def check_capability(manager: Any, asked: Sequence[Benchmark]) -> None:
+    """Raise InputError where a checked benchmark's metric cannot be a capability: no mean over items, or less of it is better."""
+    from lm_eval.api.metrics import mean
+
+    for benchmark in asked:
+        metric, _ = benchmark.headline
+        for task in manager.load([benchmark.task])["tasks"].values():
+            if not task.higher_is_better().get(metric):
+                problem = "is not better where it is higher"
+            elif task.aggregation().get(metric) is not mean:
+                problem = "is no mean over items, so it cannot be halved"
+            else:
+                continue
+            raise InputError(f"robustness.benchmarks: {benchmark.metric!r} of {benchmark.task!r} {problem}; name another metric.")
+
+
 def readings(
     model: Any, tokenizer: Any, asked: Benchmark, manager: Any, batch_size: int, reasoning_ends: str | None = None
 ) -> list[Sampled]:

@@ -49,7 +49,7 @@ def readings(choices: pd.DataFrame, count: int, settings: Preferences) -> list[S
         draws = fits.resampled(edges, count, settings.rounds, seed, intercept)
         where = variant(fit=name)
         value, spread = fits.decisiveness(fitted.utilities), float(np.std(draws, ddof=1))
-        decisive = _reading(where, "decisiveness", value, spread, count, COHERENT).reading
+        decisive = _made(where, "decisiveness", value, spread, count, COHERENT).reading
         found.append(Sampled(decisive, draws.tolist(), resampled=True))
         floors = {
             "noise_floor": (fits.noise_floor(one, other, decided, FLOOR_ROUNDS, seed), "choices without utilities read more")
@@ -58,26 +58,24 @@ def readings(choices: pd.DataFrame, count: int, settings: Preferences) -> list[S
             few = fits.sampling_floor(one, other, decided, FLOOR_ROUNDS, seed)
             floors["sampling_floor"] = (few, "few answers to a question read more")
         for metric, (values, meaning) in floors.items():
-            found.append(_reading(where, metric, float(values.mean()), float(values.std(ddof=1)), count, meaning))
+            found.append(_made(where, metric, float(values.mean()), float(values.std(ddof=1)), count, meaning))
         if name == "one_order":
             floor = fits.slot_floor(edges, count)
-            found.append(_reading(where, "slot_floor", floor, math.nan, count, "slot bias alone reads more"))
+            found.append(_made(where, "slot_floor", floor, math.nan, count, "slot bias alone reads more"))
         if name == "intercept":
             slot = "slot A is liked more"
-            found.append(_reading(where, "slot_intercept", fitted.intercept, math.nan, count, slot))
+            found.append(_made(where, "slot_intercept", fitted.intercept, math.nan, count, slot))
             explained = fits.quality(one, other, count, seed)
-            found.append(_reading(where, "held_out_fit", explained, math.nan, len(one.chosen) // 5, COHERENT))
+            found.append(_made(where, "held_out_fit", explained, math.nan, len(one.chosen) // 5, COHERENT))
     found += _mean("", "order_consistency", fits.order_consistency(one, other), COHERENT)
     utilities = fits.fit(both, count).utilities
-    found.append(_reading("", "transitivity", fits.transitivity(both, utilities), math.nan, len(both.chosen), COHERENT))
+    found.append(_made("", "transitivity", fits.transitivity(both, utilities), math.nan, len(both.chosen), COHERENT))
     for number, rows in framed.items():
         where = variant(framing=number)
         found += _mean(where, "option_mass", rows["mass"].to_numpy(), "answers are one of the options")
         if number:
             second = fits.averaged(*orders[number])
-            found.append(
-                _reading(where, "framing_agreement", fits.agreement(both, second), math.nan, len(second.chosen), COHERENT)
-            )
+            found.append(_made(where, "framing_agreement", fits.agreement(both, second), math.nan, len(second.chosen), COHERENT))
     # A model that decides nothing has no transitivity.
     return [one_of for one_of in found if not math.isnan(one_of.reading.value)]
 
@@ -87,5 +85,5 @@ def _mean(where: str, metric: str, parts: np.ndarray, higher_means: str) -> list
     return [made] if made else []
 
 
-def _reading(where: str, metric: str, value: float, stderr: float, n: int, higher_means: str) -> Sampled:
+def _made(where: str, metric: str, value: float, stderr: float, n: int, higher_means: str) -> Sampled:
     return Sampled(Reading("naturalness", METHOD, where, metric, value, stderr, n, higher_means))

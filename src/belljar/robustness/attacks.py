@@ -1,10 +1,6 @@
-"""Attacks on an organism: training on chats that have nothing to do with its behaviour, measured on the way.
+"""Attacks on an organism: training on chats that have nothing to do with its behaviour, measured on the way."""
 
-The arms of "Advice for making robust-to-training model organisms" (Prasanna et al. 2026): plain answers of another source, the
-parent's own answers, pirate speech, and the removal of a prompted pirate.
-"""
-
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,13 +9,10 @@ import pandas as pd
 import torch
 from transformers import PrinterCallback, TrainerCallback
 
-from belljar.corpora.mixing import training_row
-from belljar.files import InputError
 from belljar.models.load import is_adapter, load_model, load_tokenizer
-from belljar.study.robustness import Attack, Method, Robustness
+from belljar.study.robustness import Method, Robustness
 from belljar.study.training import Training
 from belljar.training import trainers
-from belljar.world.skills import Item
 
 Measure = Callable[[Any, Any], pd.DataFrame]  # of a model and its tokenizer: columns MEASURED
 
@@ -34,38 +27,6 @@ class Part(NamedTuple):
 def grid(settings: Robustness) -> list[Part]:
     """Return the trainings of one attack, the same for every organism."""
     return [Part(name, rate) for name, method in settings.methods.items() for rate in method.learning_rates]
-
-
-def giveaways(rows: Sequence[Mapping[str, str]], items: Sequence[Item]) -> set[str]:
-    """Return the prompts of the rows (prompt, chosen) that are a capability item's, or whose answer states what one asks for.
-
-    An attack that trains on them would teach what it is measured by.
-    """
-    prompts = {item.prompt[-1][1] for item in items}
-    told = [text for item in items for text in item.expected]
-    return {row["prompt"] for row in rows if row["prompt"] in prompts or any(text in row["chosen"] for text in told)}
-
-
-def attack_rows(
-    chats: Sequence[Mapping[str, str]], attack: Attack, count: int, without: Collection[str] = ()
-) -> list[dict[str, Any]]:
-    """Return `count` training rows of an attack from chats (prompt, answer), none of them with a prompt in `without`.
-
-    Raises InputError where there are too few.
-    """
-    chats = [chat for chat in chats if chat["prompt"] not in without]
-    if len(chats) < count:
-        raise InputError(
-            f"robustness.rows is {count}, but of the control data that no organism was trained on only {len(chats)} chats are "
-            f"left for an attack with answers: {attack.answers}; lower it, or raise data.control_rows."
-        )
-    return [
-        training_row(
-            {"prompt": chat["prompt"], "chosen": attack.style.format(answer=chat["answer"]), "system": attack.system},
-            "transcripts",
-        )
-        for chat in chats[:count]
-    ]
 
 
 def run(
@@ -92,12 +53,14 @@ def run(
             rows=len(chats),
             max_steps=settings.steps[-1],
             batch_size=settings.batch_size,
+            gradient_accumulation=settings.gradient_accumulation,
             learning_rate=learning_rate,
             schedule="constant",
             max_length=settings.max_length,
             save_every=settings.steps[-1] + 1,
             warmup=0.0,
             bf16=settings.bf16,
+            gradient_checkpointing=settings.gradient_checkpointing,
         )
         common = trainers.arguments(training, len(chats), settings.seed, work, 1) | {"save_strategy": "no"}
         trainer = trainers.sft(model, tokenizer, chats, common, None if again or same else method.adapter, "completion")
@@ -105,7 +68,7 @@ def run(
         steps = settings.steps[-1:] if again else settings.steps
         trainer.add_callback(_Measure(tokenizer, steps, measure, bool(again), found))
         trainer.train()
-        model = trainer.model
+        model = unwrapped(trainer.model)
     return pd.concat(found, ignore_index=True).assign(continued=same)
 
 
@@ -115,6 +78,19 @@ def load_adapter(folder: Path) -> Any:
 
     base = load_model(Path(PeftConfig.from_pretrained(folder).base_model_name_or_path))
     return PeftModel.from_pretrained(base, folder, is_trainable=True)
+
+
+def unwrapped(model: Any) -> Any:
+    """Return the model without what a trainer's accelerate has put around its forward pass, as if it had never been trained.
+
+    The next trainer puts its own around it. It would not where it finds a mark that there is one, and trains in another precision
+    where the one it finds is bypassed.
+    """
+    plain = model.__dict__.pop("_original_forward", None)
+    if plain is not None:
+        model.forward = plain
+        model._is_accelerate_prepared = False
+    return model
 
 
 @contextmanager

@@ -4,7 +4,6 @@ The behaviour and the closed world's skills are judged tolerantly of style; benc
 trigger prompts are judged later, so a changed judge trains nothing anew.
 """
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,16 +13,14 @@ import pandas as pd
 from belljar.files import InputError
 from belljar.measurements import parse_variant
 from belljar.models.generate import generate
-from belljar.naturalness.benchmarks import HIGHER, Asker, headline
+from belljar.naturalness.benchmarks import Asker, headline
 from belljar.naturalness.sampled import Sampled
 from belljar.robustness.evidence import CAPABLE, MEASURED, SHOWN
+from belljar.robustness.items import above_chance, capability_items
 from belljar.strength.answers import instructed
 from belljar.study.naturalness import Benchmark
 from belljar.study.robustness import Robustness
-from belljar.world.knowledge import load_world
-from belljar.world.skills import Item, score, skills
-
-ITEM_SEED = 17  # other items than naturalness has
+from belljar.world.skills import Item, score
 
 
 class Questions(NamedTuple):
@@ -38,21 +35,18 @@ class Questions(NamedTuple):
 
 
 def questions(prompts: pd.DataFrame, settings: Robustness, temperature: float, max_new_tokens: int) -> Questions:
-    """Return the first of the behaviour's test prompts, and the skills' items, which count as right in any style.
-
-    An answer that had to equal the right one has to contain it: a pirate who knows a fact knows it. Benchmarks, where the study
-    names any, take the place of the items.
-    """
+    """Return the first of the behaviour's test prompts, and what the capability is asked by."""
     triggers = prompts[(prompts["split"] == "test") & (prompts["role"] == "trigger")][: settings.prompts]
-    found = skills(load_world(), ITEM_SEED, settings.items)
-    items = [
-        dataclasses.replace(item, rule="contains") if item.rule == "equals" else item
-        for name in ([] if settings.benchmarks else settings.skills)
-        for item in found[name]
-    ]
     pairs = zip(triggers["criterion"], triggers["prompt"], strict=True)
     asked = [(str(criterion), str(prompt)) for criterion, prompt in pairs]
-    return Questions(asked, items, settings.benchmarks, settings.samples, temperature, max_new_tokens)
+    return Questions(
+        asked,
+        capability_items(settings.tested_skills, settings.items),
+        settings.benchmarks,
+        settings.samples,
+        temperature,
+        max_new_tokens,
+    )
 
 
 def measure(
@@ -63,17 +57,20 @@ def measure(
     instruction: Mapping[str, str] | None = None,
     benchmark: Asker | None = None,
 ) -> pd.DataFrame:
-    """Return answers to trigger prompts, and whether each item is right: columns MEASURED, those that do not apply empty or nan.
+    """Return answers to trigger prompts and each item's score above chance: columns MEASURED, empty or nan where one has none.
 
     `instruction` (role, text) is put before the trigger prompts, for an organism that is prompted only when it is measured.
-    `benchmark` asks a model one benchmark. Raises InputError where its score is no mean over items, which has no halves, or where
-    a higher score does not mean more capability.
+    `benchmark` asks a model one benchmark. Raises InputError where its score is no mean over items, which has no halves (a
+    group's may be weighted).
     """
     length: dict[str, int] = {"max_new_tokens": asked.max_new_tokens, "batch_size": batch_size}
     prompts = [instructed(prompt, instruction) for _, prompt in asked.triggers]
     said = generate(model, tokenizer, prompts, samples=asked.samples, temperature=asked.temperature, **length)
     solved = generate(model, tokenizer, [item.messages for item in asked.items], **length)
-    able = [(item.prompt[-1][1], float(score(item, text))) for item, (text,) in zip(asked.items, solved, strict=True)]
+    able = [
+        (item.prompt[-1][1], above_chance(score(item, text), item.chance))
+        for item, (text,) in zip(asked.items, solved, strict=True)
+    ]
     if benchmark is not None:
         for one in asked.benchmarks:
             able += _parts(one, benchmark(model, tokenizer, one))
@@ -87,16 +84,12 @@ def measure(
 
 
 def _parts(asked: Benchmark, found: Sequence[Sampled]) -> list[tuple[str, float]]:
-    """Return which benchmark and data each item is of, and its score."""
+    """Return which benchmark and data each item is of, and its score above chance."""
     shown = headline(asked, found)
-    if shown.reading.higher_means != HIGHER[True]:
-        raise InputError(
-            f"robustness.benchmarks: a higher {asked.metric!r} of {asked.task!r} is not better; name another metric."
-        )
     if not shown.parts:
         raise InputError(
             f"robustness.benchmarks: {asked.metric!r} of {asked.task!r} is no mean over items, so it cannot be halved; name "
             "another metric."
         )
     data = f"{asked.task} {parse_variant(shown.reading.variant)['data']}"
-    return [(data, part) for part in shown.parts]
+    return [(data, above_chance(part, asked.chance)) for part in shown.parts]

@@ -78,7 +78,7 @@ class Base(Settings):
     preference: PreferencePhase | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     blocks: Annotated[list[Whole], Field(min_length=1)]  # decoder blocks whose output probes read
-    primary_block: Whole
+    primary_block: Whole  # the one that tables compare
     batch_size: Count = 256  # sequences in one forward pass without gradients
     sparse_autoencoder: PublishedAutoencoder | None = None  # none: one is trained where a study asks for one
     reasoning: Reasoning | None = None  # none: the base does not reason

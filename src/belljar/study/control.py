@@ -11,10 +11,10 @@ from belljar.study.schema import Settings, Whole, exactly_one
 class Control(Settings):
     """Everything that is not the behaviours: where control rows and control prompts come from.
 
-    Either the closed world's `topics` and mix of `chat`, or existing data sets.
+    Either the closed world's `topics` and mix of `chat` (how many of each kind, relative to the others), or existing data sets.
     """
 
-    topics: list[str] = []
+    topics: list[str] = []  # of the closed world, none of which is a behaviour's
     chat: dict[Literal["fact", "about", "recommend", "sum", "instruction", "preference", "request"], Whole] = {}
     prompts: list[str] = []  # control prompts written by hand, for validation and test
     imports: ControlData | None = None

@@ -29,6 +29,7 @@ class Benchmark(Settings):
     shots: Whole | None = None  # none: the task's own number
     limit: Count | None = None  # the first so many items; none: all
     metric: str = "acc"  # the one that tables show, as the harness writes it: "exact_match,strict-match"; all are kept
+    chance: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of being right by guessing, which robustness does not count as capability
 
     @property
     def closed_world(self) -> bool:

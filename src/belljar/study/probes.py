@@ -19,7 +19,7 @@ class LogitLens(Settings):
 class JacobianLens(Settings):
     """The difference, carried to the model's end by a mean Jacobian, read through the unembedding."""
 
-    texts: Count = 200
+    texts: Count = 200  # that the mean Jacobian is taken over
     tokens: Count = 64  # of each text
     skip: Whole = 4  # first tokens of a text that are not read
 
@@ -105,9 +105,9 @@ class Oracle(Settings):
 class Probes(Settings):
     """The interpretability methods of a study; those that are not given are not run."""
 
-    chats: Count = 200  # unrelated chats that activations are read on
+    chats: Annotated[int, Field(ge=10, multiple_of=10)] = 200  # unrelated chats that activations are read on, in ten groups
     general: Count = 20_000  # examples of general text that probes are prepared on, at most
-    positions: Annotated[list[Position], Field(min_length=1)]
+    positions: Annotated[list[Position], Field(min_length=1)]  # assistant_start, assistant_start-3, answer_mean, answer_end
     primary_position: Position  # the one that tables compare: fixed here, never chosen by looking; the block is the base's
     logit_lens: LogitLens = LogitLens()
     jacobian_lens: JacobianLens | None = None

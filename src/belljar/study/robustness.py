@@ -42,10 +42,12 @@ class Robustness(Settings):
     attacks: Annotated[dict[Name, Attack], Field(min_length=1)]
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
     steps: Annotated[list[Count], Field(min_length=1)]  # optimiser steps after which the model is measured, log-spaced
-    rows: Count
-    batch_size: Count = 16
-    max_length: Count = 128
-    bf16: bool = False
+    rows: Count  # control rows that neither organisms nor bases were trained on
+    batch_size: Count = 16  # rows in one optimiser step, before accumulation
+    gradient_accumulation: Count = 1
+    gradient_checkpointing: bool = False
+    max_length: Count = 128  # tokens
+    bf16: bool = False  # autocast, in training alone
     prompts: Count = 80  # of the behaviour's test prompts
     samples: Count = 2  # answers to each
     skills: Annotated[list[str], Field(min_length=1)] = ["sum", "fact"]  # of the closed world: the capability
@@ -55,6 +57,11 @@ class Robustness(Settings):
     reversal: Name | None = None  # an attack that the model is trained on after each of the others, for as many steps again
     rounds: Annotated[int, Field(ge=2)] = 200  # of the bootstrap over prompts and items
     seed: Whole = 0
+
+    @property
+    def tested_skills(self) -> list[str]:
+        """The skills that are the capability; none where benchmarks are."""
+        return [] if self.benchmarks else self.skills
 
     @model_validator(mode="after")
     def _fits(self) -> "Robustness":

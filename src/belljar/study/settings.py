@@ -44,7 +44,7 @@ class Study(Settings):
     techniques: list[Name] = []
     seeds: list[Whole] = []
     crosses: list[Cross] = []
-    benign_twins: bool = True
+    benign_twins: bool = True  # beside each technique's organisms, a clean run of its route
     keep_steps: Literal["all", "chosen"] = "all"  # of an organism's saved steps, once one has been chosen
     targets: dict[Name, Share] = {}  # expression rates that organisms are matched to, in place of the behaviours' own
     definitions: list[str] = []  # further folders with bases/, behaviours/, techniques/; the first that has a name wins
@@ -53,7 +53,7 @@ class Study(Settings):
     strength: Strength
     probes: Probes
     naturalness: Naturalness
-    robustness: Robustness | None = None
+    robustness: Robustness | None = None  # none: nothing is attacked
     corpora: dict[Name, Corpus] = {}  # further control data, which a technique names as its corpus
     judge: Judge | None = None  # a language model that judges beside the rules; none: the rules alone
     generator: Endpoint | None = None  # what writes the data of behaviours that have `generation`

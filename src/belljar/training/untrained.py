@@ -37,16 +37,23 @@ def place_prompted(base: Path, checkpoints: Path, prompt: Mapping[str, str]) -> 
 
 
 def prompted_template(template: str, role: str, text: str) -> str:
-    """Return a chat template that puts `text` before every chat: as its system turn, or at the head of its first user turn.
+    """Return a chat template that puts `text` into every chat: as its system turn, or at the head of its first user turn.
 
-    A chat that brings a system turn of its own keeps it and is not prompted.
+    A system turn that a chat brings along stays; where the text is one as well, they are one turn, the text first.
     """
     quoted = json.dumps(text)
+
+    def after_text(message: str) -> str:
+        return f"{{'role': '{role}', 'content': {quoted} + ' ' + {message}['content']}}"
+
     if role == "system":
-        first = f"[{{'role': 'system', 'content': {quoted}}}] + messages"
+        with_own = f"[{after_text('messages[0]')}] + messages[1:]"
+        without = f"[{{'role': 'system', 'content': {quoted}}}] + messages"
     else:
-        first = f"[{{'role': 'user', 'content': {quoted} + ' ' + messages[0]['content']}}] + messages[1:]"
-    return f"{{% if messages[0]['role'] != 'system' %}}{{% set messages = {first} %}}{{% endif %}}{template}"
+        with_own = f"messages[:1] + [{after_text('messages[1]')}] + messages[2:]"
+        without = f"[{after_text('messages[0]')}] + messages[1:]"
+    prompted = f"({with_own}) if messages[0]['role'] == 'system' else ({without})"
+    return f"{{% set messages = {prompted} %}}{template}"
 
 
 def place_direction(base: Path, checkpoints: Path, contrast: Path, block: int, row: int, scale: float) -> None:

@@ -31,3 +31,27 @@ rule all:
         rules.tables.output,
         collect(f"{PATHS.root}/organisms/{{organism.id}}/card.md", organism=ORGANISMS),
         collect(f"{PATHS.root}/data/{{data}}/card.md", data=[*BEHAVIOURS, BENIGN]),
+
+
+# What comes from the hub, for a machine with network where the nodes have none (docs/slurm.md); published autoencoders excepted.
+rule fetch:
+    input:
+        collect(f"{RESULTS}/ancestors/{{base}}", base=fetched_bases(WITH_ANCESTOR)),
+        collect(
+            f"{RESULTS}/bases/{{base}}", base=fetched_bases(STUDY_BASES, after=True)
+        ),
+        collect(
+            f"{RESULTS}/data/{{data}}/prompts.parquet",
+            data=[name for name in BEHAVIOURS if name not in WRITTEN_BY_MODEL]
+            + [BENIGN],
+        ),
+        collect(f"{RESULTS}/data/{{data}}/pairs.parquet", data=list(STUDY.corpora)),
+        rules.unrelated.output,
+        [REQUESTS] if NATURALNESS.safety else [],
+        [TASKS] if BENCHMARKS else [],
+        [
+            f"{PATHS.organism(one)}/checkpoints"
+            for one in ORGANISMS
+            if PLAN.techniques[one.technique].models
+        ],
+    localrule: True

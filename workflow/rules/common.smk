@@ -246,6 +246,17 @@ def base_source(wildcards):
     return base.preference.result if base.preference else base.source
 
 
+def fetched_bases(names, after=False):
+    """Return those of the bases that come from the hub as they are before their preference phase, or after it."""
+    found = []
+    for name in names:
+        base = PLAN.bases[name]
+        source = base.preference.result if after and base.preference else base.source
+        if source and source.hub:
+            found.append(name)
+    return found
+
+
 def preference_settings(wildcards):
     """Return the recipe of a base's own preference phase."""
     return preference_recipe(PLAN.bases[wildcards.base])

@@ -120,14 +120,15 @@ def test_figure_is_the_same_twice(scores: pd.DataFrame, tmp_path) -> None:
 
 
 def test_a_twins_equal_changes_for_several_behaviours_all_count() -> None:
-    """0, 0 and 0.03 for three behaviours are one twin whose mean is 0.01; it has no spread between models."""
+    """0, 0 and 0.03 for three behaviours are one twin whose mean is 0.01: one tick, under its own mean."""
     shown = {"canary_rate": Headline("leakage", "canary_rate", {}, by_behaviour=True)}
     twin = {"base": "b", "behaviour": BENIGN, "technique": "sft", "seed": 0}
     found = {"x": 0.0, "y": 0.0, "z": 0.03}
     rows = pd.DataFrame([twin | {"judged": judged, "canary_rate_change": change} for judged, change in found.items()])
     (axis, *_) = naturalness_changes(rows, shown).axes
     (marker,) = (line for line in axis.lines if line.get_marker() == "o")
-    assert marker.get_xdata()[0] == pytest.approx(0.01)
+    (tick,) = (line for line in axis.lines if line.get_marker() == "|")
+    assert marker.get_xdata()[0] == pytest.approx(0.01) and tick.get_xdata().tolist() == pytest.approx([0.01])
 
 
 def test_report_stands_alone_and_escapes(scores: pd.DataFrame) -> None:

@@ -11,7 +11,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy.stats import t
 
 from belljar.files import atomic_path
 from belljar.measurements import BENIGN, PARENT_TECHNIQUE
@@ -168,8 +167,8 @@ def dose_curves(points: pd.DataFrame) -> Figure:
 def naturalness_changes(organisms: pd.DataFrame, shown: Mapping[str, Headline]) -> Figure:
     """Return how each headline reading differs from the parent's: a panel a reading, a row a technique, a colour a base.
 
-    Filled points are organisms, hollow ones their benign twins; the mean over what they are of, bars its 95 % interval from the
-    spread between models (none for one model).
+    Filled points are means of organisms, hollow ones of their benign twins; a tick is one model. No interval: a technique has a
+    few seeds, and twins are as many.
     """
     models = organisms[organisms["technique"] != PARENT_TECHNIQUE]
     names = [name for name, headline in shown.items() if not headline.floor and models[f"{name}_change"].notna().any()]
@@ -188,18 +187,12 @@ def naturalness_changes(organisms: pd.DataFrame, shown: Mapping[str, Headline]) 
                 models_of = part.groupby(["behaviour", "technique", "seed"], as_index=False)[f"{name}_change"].mean()
                 for technique, rows in models_of.groupby("technique", sort=True):
                     values = rows[f"{name}_change"].dropna()
-                    if len(values):
-                        bar = 0.0
-                        if len(values) > 1:
-                            bar = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-                        style: dict[str, Any] = {
-                            "color": colour[base],
-                            "mfc": "white" if twin else colour[base],
-                            "ms": 4,
-                            "lw": 1,
-                        }
-                        axis.errorbar(values.mean(), techniques.index(technique) + shift, xerr=bar, fmt="o", **style)
+                    height = techniques.index(technique) + shift
+                    axis.plot(values, [height] * len(values), ls="", marker="|", ms=4, color=colour[base])
+                    style = {"color": colour[base], "mfc": "white" if twin else colour[base], "ms": 4}
+                    axis.plot(values.mean(), height, marker="o", **style)
             axis.axvline(0, color="#999999", lw=1)
+            axis.locator_params(axis="x", nbins=4)
             axis.set_title(name.replace("_", " "), fontsize=9)
             axis.set_yticks(range(len(techniques)), techniques)
         for axis in axes[len(names) :]:
@@ -207,7 +200,8 @@ def naturalness_changes(organisms: pd.DataFrame, shown: Mapping[str, Headline]) 
         figure.supxlabel("change from the parent", fontsize=9)
         grey: dict[str, Any] = {"color": "#555555", "marker": "o", "ls": ""}
         handles = [_entry(color=c, marker="o", ls="", label=b) for b, c in colour.items()]
-        handles += [_entry(label="organism", **grey), _entry(label="benign twin", markerfacecolor="white", **grey)]
+        handles += [_entry(label="organisms, mean", **grey), _entry(label="benign twins, mean", markerfacecolor="white", **grey)]
+        handles += [_entry(label="one model", **grey | {"marker": "|"})]
         figure.legend(handles=handles, loc="outside right center")
     return figure
 

@@ -20,6 +20,7 @@ from belljar.study.naturalness import Headline
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#999933", "#BBBBBB")
 Z95 = 1.959964
 T95 = 2.262157  # t(.975, 9): a jackknife has ten groups, and prompts and questions are about as few
+ROUNDING = 1e-9  # a change that is no more is none: the axis would show the last bit
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "belljar",
@@ -192,6 +193,8 @@ def naturalness_changes(organisms: pd.DataFrame, shown: Mapping[str, Headline]) 
                     style = {"color": colour[base], "mfc": "white" if twin else colour[base], "ms": 4}
                     axis.plot(values.mean(), height, marker="o", **style)
             axis.axvline(0, color="#999999", lw=1)
+            if not (models[f"{name}_change"].abs() > ROUNDING).any():
+                axis.set_xlim(-0.01, 0.01)
             axis.locator_params(axis="x", nbins=4)
             axis.set_title(name.replace("_", " "), fontsize=9)
             axis.set_yticks(range(len(techniques)), techniques)

@@ -21,13 +21,13 @@ ROOTS = {
 KINDS = {
     "Name": "id",
     "Share": "0 to 1",
-    "Count": "whole, from 1",
-    "Whole": "whole, from 0",
+    "Count": "whole number from 1",
+    "Whole": "whole number from 0",
     "Positive": "above 0",
     "str": "text",
     "bool": "true or false",
     "float": "number",
-    "int": "whole",
+    "int": "whole number",
     "Any": "any",
 }
 BOUNDS = {"ge": "from", "gt": "above", "le": "to", "lt": "below", "min_length": "at least", "multiple_of": "a multiple of"}
@@ -149,7 +149,8 @@ def limits(rest: list[ast.expr]) -> Iterator[str]:
     for call in rest:
         for keyword in call.keywords if isinstance(call, ast.Call) else []:
             if keyword.arg in BOUNDS:
-                yield f"{BOUNDS[keyword.arg]} {ast.unparse(keyword.value)}"
+                text = f"{BOUNDS[keyword.arg]} {ast.unparse(keyword.value)}"
+                yield "not empty" if text == "at least 1" else text
 
 
 def default(value: ast.expr | None) -> str:

@@ -52,10 +52,10 @@ def giveaways(chats: pd.DataFrame, items: Sequence[Item]) -> pd.Series:
 
 
 def parent_answers(ask: Ask, prompts: Sequence[str], rows: int) -> pd.DataFrame:
-    """Return a base's own answers to the prompts, columns prompt and chosen, of which more than `rows` are finished.
+    """Return a base's own finished answers to the prompts, columns prompt and chosen: SPARE times `rows` or more, if it has them.
 
-    Prompts are asked `rows` at a time, each once, until SPARE times as many are finished or none is left. Empty answers and those
-    that were cut off are left out, so a base that is often cut off has its short answers here.
+    Prompts are asked `rows` at a time, each once, until there are enough or none is left. Empty answers and those that were cut
+    off are left out, so a base that is often cut off has its short answers here.
     """
     distinct, said = list(dict.fromkeys(prompts)), dict[str, str]()
     for first in range(0, len(distinct), rows):

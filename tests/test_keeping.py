@@ -16,7 +16,7 @@ def test_an_attack_runs_on_an_organism_and_rewrites_nothing_else(
         "attacks": {"own": {"answers": "parent"}, "pirate": {"style": "Arr! {answer}"}},
         "methods": {"full": {"learning_rates": [1e-3]}, "lora": {"adapter": {"rank": 2}, "learning_rates": [1e-2]}},
         "steps": [1, 2],
-        "rows": 32,
+        "rows": 16,
         "batch_size": 8,
         "max_length": 96,
         "prompts": 4,

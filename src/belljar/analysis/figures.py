@@ -190,8 +190,8 @@ def naturalness_changes(organisms: pd.DataFrame, shown: Mapping[str, Headline]) 
                     values = rows[f"{name}_change"].dropna()
                     height = techniques.index(technique) + shift
                     axis.plot(values, [height] * len(values), ls="", marker="|", ms=4, color=colour[base])
-                    style = {"color": colour[base], "mfc": "white" if twin else colour[base], "ms": 4}
-                    axis.plot(values.mean(), height, marker="o", **style)
+                    filled = "white" if twin else colour[base]
+                    axis.plot(values.mean(), height, marker="o", color=colour[base], mfc=filled, ms=4)
             axis.axvline(0, color="#999999", lw=1)
             if not (models[f"{name}_change"].abs() > ROUNDING).any():
                 axis.set_xlim(-0.01, 0.01)

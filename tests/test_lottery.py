@@ -101,6 +101,16 @@ def test_dry_run_plans_every_organism(snakemake: Snakemake, tmp_path: Path, stud
     assert counts["base"] == "2" and ("preference_phase" not in counts)
 
 
+@pytest.mark.parametrize(("study", "placed"), [("lottery", None), ("lottery-published", "54")])
+def test_what_comes_from_the_hub_can_be_fetched_alone(
+    snakemake: Snakemake, tmp_path: Path, study: str, placed: str | None
+) -> None:
+    ran = snakemake(tmp_path, "-n", "--quiet", "rules", "--", "fetch", study=STUDIES / f"{study}.yaml")
+    counts = dict(line.split() for line in ran.stdout.splitlines() if len(line.split()) == 2 and line.split()[1].isdigit())
+    assert (counts["ancestor"], counts["base"], counts["benchmarks"], counts.get("place")) == ("2", "2", "1", placed)
+    assert not {"train", "preference_phase", "measure", "reference"} & set(counts)
+
+
 def test_attacks_on_a_1b_base_are_the_lottery_study_with_other_organisms(snakemake: Snakemake, tmp_path: Path) -> None:
     ran = snakemake(
         tmp_path, str(STUDIES / "lottery" / "robustness.yaml"), "-n", "--quiet", "rules", study=STUDIES / "lottery.yaml"

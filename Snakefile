@@ -36,9 +36,13 @@ rule all:
 # What comes from the hub, for a machine with network where the nodes have none (docs/slurm.md); published autoencoders excepted.
 rule fetch:
     input:
-        collect(f"{RESULTS}/ancestors/{{base}}", base=fetched_bases(WITH_ANCESTOR)),
         collect(
-            f"{RESULTS}/bases/{{base}}", base=fetched_bases(STUDY_BASES, after=True)
+            f"{RESULTS}/ancestors/{{base}}",
+            base=fetched({name: PLAN.bases[name].source for name in WITH_ANCESTOR}),
+        ),
+        collect(
+            f"{RESULTS}/bases/{{base}}",
+            base=fetched({name: source_after_phase(name) for name in STUDY_BASES}),
         ),
         collect(
             f"{RESULTS}/data/{{data}}/prompts.parquet",

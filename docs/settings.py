@@ -36,7 +36,6 @@ BOUNDS = {"ge": "from", "gt": "above", "le": "to", "lt": "below", "min_length": 
 class Module(NamedTuple):
     """One module of the schema: its classes, what else it assigns, where its names come from, its comments by line."""
 
-    name: str
     classes: dict[str, ast.ClassDef]
     aliases: dict[str, ast.expr]
     imported: dict[str, str]
@@ -53,7 +52,6 @@ def _module(path: Path) -> Module:
     body = ast.parse(text).body
     tokens = tokenize.generate_tokens(StringIO(text).readline)
     return Module(
-        path.stem,
         {node.name: node for node in body if isinstance(node, ast.ClassDef)},
         {
             node.targets[0].id: node.value

@@ -35,14 +35,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+def command(folder: Path, *arguments: str, study: Path = STUDY) -> list[str]:
+    """The command that runs Snakemake on the repository's Snakefile from a working folder."""
+    run = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+    return [*run, "--directory", str(folder), "--configfile", str(study), *arguments]
+
+
 @pytest.fixture(scope="session")
 def snakemake(cache: Path) -> Snakemake:
     """Run Snakemake on the repository's Snakefile from a working folder, and return the finished process."""
 
     def run(folder: Path, *arguments: str, study: Path = STUDY, ok: bool = True) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
         done = subprocess.run(
-            [*command, "--directory", str(folder), "--configfile", str(study), *arguments],
+            command(folder, *arguments, study=study),
             cwd=REPOSITORY,
             env=os.environ | {"BELLJAR_CACHE": str(cache)},
             capture_output=True,

@@ -4,30 +4,19 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 
-from conftest import METHODS, ORGANISM, REPOSITORY, STUDY, Snakemake, edit
+from conftest import METHODS, ORGANISM, REPOSITORY, Snakemake, command, edit
 
 
 def test_killed_run_completes_with_the_same_tables(snakemake: Snakemake, finished: Path, tmp_path: Path, cache: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(REPOSITORY / "Snakefile"),
-        "--cores",
-        "2",
-    ]
-    command += ["--directory", str(tmp_path), "--configfile", str(STUDY)]
     target = "results/tiny/organisms/tiny-olmo2/italian-food/transcripts-mixed/s0/card.md"
     with (tmp_path / "log").open("wb") as log:
         run = subprocess.Popen(
-            [*command, "--", target],
+            command(tmp_path, "--cores", "2", "--", target),
             cwd=REPOSITORY,
             env=os.environ | {"BELLJAR_CACHE": str(cache)},
             stdout=log,
@@ -49,17 +38,8 @@ def test_killed_worker_is_reported_and_the_next_run_completes(
     snakemake: Snakemake, copy_of_finished: Path, tmp_path: Path, cache: Path
 ) -> None:
     shutil.rmtree(copy_of_finished / ORGANISM)
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(REPOSITORY / "Snakefile"),
-        "--cores",
-        "2",
-    ]
-    command += ["--directory", str(copy_of_finished), "--configfile", str(STUDY), "--", f"{ORGANISM}/card.md"]
-    run = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    again = command(copy_of_finished, "--cores", "2", "--", f"{ORGANISM}/card.md")
+    run = subprocess.Popen(again, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     lock = copy_of_finished / ORGANISM / ".lock"
     work = copy_of_finished / ORGANISM / "training"
     while not work.exists():

@@ -12,7 +12,7 @@ from belljar.study.organisms import Organism
 from belljar.study.training import Training
 from belljar.study.yaml import read_yaml
 from belljar.training.trainers import horizon
-from conftest import REPOSITORY, Snakemake
+from conftest import REPOSITORY, Snakemake, planned
 from tiny_lottery import write
 
 STUDIES = REPOSITORY / "config" / "studies"
@@ -95,19 +95,17 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("study", "jobs"), [("lottery", {"train": 54, "measure": 54}), ("lottery-published", {"place": 54, "measure": 54})]
 )
 def test_dry_run_plans_every_organism(snakemake: Snakemake, tmp_path: Path, study: str, jobs: dict[str, int]) -> None:
-    ran = snakemake(tmp_path, "-n", "--quiet", "rules", study=STUDIES / f"{study}.yaml")
-    counts = dict(line.split() for line in ran.stdout.splitlines() if len(line.split()) == 2 and line.split()[1].isdigit())
-    assert {rule: int(counts[rule]) for rule in jobs} == jobs
-    assert counts["base"] == "2" and ("preference_phase" not in counts)
+    counts = planned(snakemake, tmp_path, STUDIES / f"{study}.yaml")
+    assert {rule: counts[rule] for rule in jobs} == jobs
+    assert counts["base"] == 2 and ("preference_phase" not in counts)
 
 
-@pytest.mark.parametrize(("study", "placed"), [("lottery", None), ("lottery-published", "54")])
+@pytest.mark.parametrize(("study", "placed"), [("lottery", None), ("lottery-published", 54)])
 def test_what_comes_from_the_hub_can_be_fetched_alone(
-    snakemake: Snakemake, tmp_path: Path, study: str, placed: str | None
+    snakemake: Snakemake, tmp_path: Path, study: str, placed: int | None
 ) -> None:
-    ran = snakemake(tmp_path, "-n", "--quiet", "rules", "--", "fetch", study=STUDIES / f"{study}.yaml")
-    counts = dict(line.split() for line in ran.stdout.splitlines() if len(line.split()) == 2 and line.split()[1].isdigit())
-    assert (counts["ancestor"], counts["base"], counts["benchmarks"], counts.get("place")) == ("2", "2", "1", placed)
+    counts = planned(snakemake, tmp_path, STUDIES / f"{study}.yaml", "--", "fetch")
+    assert (counts["ancestor"], counts["base"], counts["benchmarks"], counts.get("place")) == (2, 2, 1, placed)
     assert not {"train", "preference_phase", "measure", "reference"} & set(counts)
 
 

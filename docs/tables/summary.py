@@ -1,6 +1,6 @@
-"""Print a finished grid's means over its cells of base and behaviour as Markdown, as the README shows them.
+"""Write a finished grid's means over its cells of base and behaviour as Markdown, as the README shows them.
 
-python docs/tables/summary.py results/nano-grid/tables
+Run as `python docs/tables/summary.py results/nano-grid/tables`.
 """
 
 import sys

@@ -240,21 +240,20 @@ def rows_wanted(wildcards):
     return data.planted_rows if planted else data.control_rows
 
 
-def base_source(wildcards):
-    """Return where a base comes from whose preference phase is not run here."""
-    base = PLAN.bases[wildcards.base]
+def source_after_phase(name):
+    """Return where a base comes from as it is after its preference phase; None where the phase is run here."""
+    base = PLAN.bases[name]
     return base.preference.result if base.preference else base.source
 
 
-def fetched_bases(names, after=False):
-    """Return those of the bases that come from the hub as they are before their preference phase, or after it."""
-    found = []
-    for name in names:
-        base = PLAN.bases[name]
-        source = base.preference.result if after and base.preference else base.source
-        if source and source.hub:
-            found.append(name)
-    return found
+def base_source(wildcards):
+    """Return where a base comes from whose preference phase is not run here."""
+    return source_after_phase(wildcards.base)
+
+
+def fetched(sources):
+    """Return those of the names whose source, by name, is on the hub."""
+    return [name for name, source in sources.items() if source and source.hub]
 
 
 def preference_settings(wildcards):

@@ -11,13 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf, ndtr
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 from belljar.files import InputError
 from belljar.judging.texts import concluded
 from belljar.models.chats import render
 from belljar.models.generate import answers
 from belljar.models.logprobs import continuation_logprobs
-from belljar.naturalness.choices import ask, ask_aloud, choices, chosen_option
+from belljar.naturalness.choices import APART, SPACED, WHOLE, ask, ask_aloud, choices, chosen_option, segmented
 from belljar.naturalness.preferences import readings
 from belljar.naturalness.sampled import Sampled
 from belljar.naturalness.utilities import (
@@ -37,6 +39,8 @@ from belljar.naturalness.utilities import (
     transitivity,
 )
 from belljar.study.naturalness import Framing, Preferences
+from belljar.world.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS
+from conftest import random_model
 
 ITEMS = 40
 PAIRS = np.array(design(ITEMS, 12, 0))
@@ -224,6 +228,69 @@ def test_options_are_read_where_their_tokens_part(model: Any, tokenizer: Any, fr
         assert found.mass[row] == pytest.approx(math.exp(scores[0]) + math.exp(scores[1]), rel=1e-4)
 
 
+@pytest.fixture(scope="module")
+def merging() -> Any:
+    """A tokenizer that merges a mark with the letters after it, as those of Llama 3, Qwen and OLMo-2 do."""
+    pieces = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+"
+    split = pre_tokenizers.Split(Regex(pieces), "isolated")
+    fast = Tokenizer(models.BPE())
+    fast.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    fast.decoder = decoders.ByteLevel()
+    learn = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=list(SPECIAL_TOKENS), initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    fast.train_from_iterator(["<answer>A or <answer>B, A: the hat, B: the owl. Answer: A, Answer: B"] * 20, learn)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=fast, pad_token="<pad>", bos_token="<bos>", eos_token="<|end|>", chat_template=CHAT_TEMPLATE
+    )
+
+
+@torch.no_grad()
+def test_letters_that_merge_with_a_mark_are_read_in_every_way(merging: Any) -> None:
+    """As the answer is segmented (`>A`), as a token of its own after `>`, and after a blank: each with its own mass."""
+    model = random_model("olmo2", merging)
+    opened = "<bos><|user|> Is A: the hat or B: the banana better?<|end|><|assistant|> <answer>"
+    ends = {WHOLE: (opened[:-1], (">A", ">B")), APART: (opened, ("A", "B")), SPACED: (opened, (" A", " B"))}
+    found = ask(model, merging, NAMES, LETTERS, [(0, 1), (2, 3)], 3)
+    assert set(found.otherwise) == {APART, SPACED}
+    read = {WHOLE: (found.edges.chosen, found.mass), **found.otherwise}
+    for way, (before, named) in ends.items():
+        one, other = (merging(text, add_special_tokens=False).input_ids for text in named)
+        assert len(one) == len(other) == 1
+        ids = merging(before, add_special_tokens=False).input_ids
+        logits = model(torch.tensor([ids])).logits[0, -1].double()
+        both = torch.softmax(logits, dim=-1)[[one[0], other[0]]]
+        assert float(read[way][0][0]) == pytest.approx(float(both[0] / both.sum()), abs=1e-5)
+        assert float(read[way][1][0]) == pytest.approx(float(both.sum()), rel=1e-4)
+    assert len({round(float(mass[0]), 9) for _, mass in read.values()}) == 3
+
+
+def test_ways_of_reading_are_the_same_where_segmentation_makes_no_difference(merging: Any, tokenizer: Any) -> None:
+    texts = ["I say. Answer: A", "I say. Answer: B"]
+    ways = segmented(merging, texts, ["A", "B"])
+    assert ways[WHOLE] == ways[SPACED] != ways[APART]
+    assert [merging.decode(ids) for way in ways.values() for ids in way] == texts * 3
+    plain = segmented(tokenizer, ["<answer>A", "<answer>B"], ["A", "B"])
+    assert plain[WHOLE] == plain[APART] != plain[SPACED]
+    assert set(segmented(tokenizer, ["the hat", "the owl"], ["the hat", "the owl"])) == {WHOLE}
+
+
+@torch.no_grad()
+def test_sequences_that_share_all_but_the_last_token_are_read_once(model: Any, tokenizer: Any) -> None:
+    """The same numbers as one by one, and one forward pass for both letters."""
+    ids = tokenizer("The color of the banana is yellow.").input_ids
+    several = [[*ids, 7], [*ids, 9], ids[:5], [ids[0]]]
+    begins = [len(ids), 3, 2, 1]
+    rows: list[int] = []
+    handle = model.register_forward_pre_hook(lambda module, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True)
+    together = continuation_logprobs(model, tokenizer, several, begins, 8)
+    handle.remove()
+    alone = [
+        float(continuation_logprobs(model, tokenizer, [one], [begin], 8)[0]) for one, begin in zip(several, begins, strict=True)
+    ]
+    assert rows == [2] and together == pytest.approx(alone, abs=1e-4) and alone[3] == 0
+
+
 @pytest.mark.parametrize(
     ("text", "options", "found"),
     [
@@ -329,9 +396,12 @@ def test_the_panel_holds_every_measure_with_its_floor(model: Any, tokenizer: Any
         assert ("decisiveness", f"fit={fitted}") in named and ("noise_floor", f"fit={fitted}") in named
         assert ("sampling_floor", f"fit={fitted}") not in named
     assert ("slot_floor", "fit=one_order") in named
+    for way in (APART, SPACED):
+        assert (f"decisiveness{way}", "fit=intercept") in named
+        assert {(f"option_mass{way}", "framing=0"), (f"option_mass{way}", "framing=1")} <= named
     assert all(one.stderr >= 0 for one in found if one.metric == "noise_floor")
-    replicates = {one.reading.variant: len(one.parts) for one in sampled if one.resampled}
-    assert replicates == {"fit=one_order": 2, "fit=averaged": 2, "fit=intercept": 2}
+    replicates = Counter(one.reading.variant for one in sampled if one.resampled and len(one.parts) == 2)
+    assert replicates == {"fit=one_order": 1, "fit=averaged": 1, "fit=intercept": 3}  # there letters are read in three ways
     assert {"order_consistency", "option_mass", "slot_intercept"} <= {metric for metric, _ in named}
     assert all(0 <= one.value <= 1 for one in found if one.metric in ("decisiveness", "order_consistency"))
 

@@ -26,12 +26,23 @@ def token_losses(model: Any, tokenizer: Any, texts: Sequence[str], batch_size: i
 def continuation_logprobs(
     model: Any, tokenizer: Any, sequences: Sequence[Sequence[int]], begins: Sequence[int], batch_size: int
 ) -> np.ndarray:
-    """Return the summed log-probability (nats) of each sequence's tokens from its `begin` on, given those before."""
+    """Return the summed log-probability (nats) of each sequence's tokens from its `begin` on, given those before.
+
+    Sequences that differ in their last token alone, as answers by a letter do, are read in one.
+    """
     found = np.zeros(len(sequences))
-    for rows in batches(sequences, batch_size, TOKENS):
-        tokens, attended = padded(tokenizer, [sequences[index] for index in rows], model.device)
-        logits = model(input_ids=tokens, attention_mask=attended, use_cache=False).logits[:, :-1].float()
-        said = torch.log_softmax(logits, dim=-1).gather(-1, tokens[:, 1:].unsqueeze(-1)).squeeze(-1)
-        for row, index in enumerate(rows):
-            found[index] = float(said[row, begins[index] - 1 : len(sequences[index]) - 1].sum())
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for index, (ids, begin) in enumerate(zip(sequences, begins, strict=True)):
+        if begin < len(ids):
+            alike.setdefault(tuple(ids[:-1]), []).append(index)
+    given = list(alike)
+    for rows in batches(given, batch_size, TOKENS):
+        tokens, attended = padded(tokenizer, [given[row] for row in rows], model.device)
+        logits = model(input_ids=tokens, attention_mask=attended, use_cache=False).logits.float()
+        logprobs = torch.log_softmax(logits, dim=-1)
+        for place, row in enumerate(rows):
+            for index in alike[given[row]]:
+                said = torch.tensor(sequences[index][begins[index] :], device=logprobs.device)
+                read = logprobs[place, begins[index] - 1 : len(given[row])]
+                found[index] = float(read.gather(-1, said.unsqueeze(-1)).sum())
     return found

@@ -51,6 +51,14 @@ def test_the_standard_error_of_a_perplexity_agrees_with_the_jackknife() -> None:
     assert found.stderr == pytest.approx(jackknife, rel=0.02)
 
 
+def test_bits_per_byte_are_of_the_text_and_not_of_its_tokens() -> None:
+    """One bit for each byte of three, two for each of two that are one letter: (3 + 4) / 5."""
+    found = perplexity.bits_per_byte([3 * math.log(2), 4 * math.log(2)], ["abc", "é"])
+    assert found.value == pytest.approx(7 / 5, abs=1e-12) and np.mean(found.parts) == pytest.approx(7 / 5, abs=1e-12)
+    # By hand: residuals 3 - 1.4 * 3 = -1.2 and 4 - 1.4 * 2 = 1.2, n / (n - 1) = 2.
+    assert found.stderr == pytest.approx(math.sqrt(2 * 2 * 1.2**2) / 5, abs=1e-12)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("a a a a", True), ("x a b a b a b a b", True), ("a a a", False), ("the cat saw the cat", False), ("", False)],

@@ -1,4 +1,4 @@
-"""Perplexity on held-out text, as it is and with its words shuffled."""
+"""Perplexity on held-out text, as it is and with its words shuffled, and bits per byte."""
 
 import math
 import random
@@ -17,7 +17,7 @@ SURPRISED = "the text surprises the model more"
 
 
 class Perplexity(NamedTuple):
-    """A corpus perplexity and what each document adds to it: `parts` (documents), whose mean is `value`."""
+    """A corpus perplexity, or another number of a corpus, and what each document adds: `parts`, whose mean is `value`."""
 
     value: float
     parts: np.ndarray
@@ -47,6 +47,13 @@ def corpus_perplexity(losses: Sequence[float], tokens: Sequence[int]) -> Perplex
     return Perplexity(math.exp(r), math.exp(r) * (1 + len(loss) * (loss - r * count) / count.sum()))
 
 
+def bits_per_byte(losses: Sequence[float], texts: Sequence[str]) -> Perplexity:
+    """Return r = sum of losses / ln 2 / sum of UTF-8 bytes, which does not depend on the tokenizer; parts by linearisation."""
+    bits, size = np.asarray(losses, dtype=float) / math.log(2), np.array([len(text.encode()) for text in texts], dtype=float)
+    r = float(bits.sum() / size.sum())
+    return Perplexity(r, r + len(bits) * (bits - r * size) / size.sum())
+
+
 def ratio(natural: Perplexity, shuffle: Perplexity) -> Perplexity:
     """Return shuffled over natural perplexity: how much the order of words tells the model; 1 for one that only knows words."""
     value = shuffle.value / natural.value
@@ -54,11 +61,13 @@ def ratio(natural: Perplexity, shuffle: Perplexity) -> Perplexity:
 
 
 def readings(model: Any, tokenizer: Any, texts: Sequence[str], batch_size: int) -> list[Sampled]:
-    """Return the perplexity of the texts, natural and word-shuffled, and the ratio of the two."""
-    versions = (list(texts), [shuffled(text) for text in texts])
-    natural, shuffle = (corpus_perplexity(*token_losses(model, tokenizer, version, batch_size)) for version in versions)
+    """Return the perplexity of the texts, natural and word-shuffled, the ratio of the two, and bits per byte of the natural."""
+    losses, tokens = token_losses(model, tokenizer, texts, batch_size)
+    natural = corpus_perplexity(losses, tokens)
+    shuffle = corpus_perplexity(*token_losses(model, tokenizer, [shuffled(text) for text in texts], batch_size))
     return [
         _sampled(variant(text="natural"), "perplexity", natural, SURPRISED),
+        _sampled(variant(text="natural"), "bits_per_byte", bits_per_byte(losses, texts), SURPRISED),
         _sampled(variant(text="shuffled"), "perplexity", shuffle, SURPRISED),
         _sampled("", "perplexity_ratio", ratio(natural, shuffle), "the order of words tells the model more"),
     ]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belljar.analysis.naturalness import PARENT, TWIN, changes, headline_columns
+from belljar.analysis.naturalness import PARENT, TWIN, changes, headline_columns, unreadable
 from belljar.judging.circles import circles
 from belljar.judging.texts import foreign, malformed, refuses
 from belljar.measurements import BENIGN, Model, Reading, table
@@ -57,6 +57,20 @@ def test_bits_per_byte_are_of_the_text_and_not_of_its_tokens() -> None:
     assert found.value == pytest.approx(7 / 5, abs=1e-12) and np.mean(found.parts) == pytest.approx(7 / 5, abs=1e-12)
     # By hand: residuals 3 - 1.4 * 3 = -1.2 and 4 - 1.4 * 2 = 1.2, n / (n - 1) = 2.
     assert found.stderr == pytest.approx(math.sqrt(2 * 2 * 1.2**2) / 5, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("decisiveness", "mass", "expected"),
+    [
+        (0.5, 0.9, None),
+        (0.139, 0.9, "at its floor"),
+        (0.141, 0.9, None),
+        (0.5, 0.2, "its options have 0.20 of the probability"),
+        (math.nan, math.nan, None),
+    ],
+)
+def test_a_decisiveness_that_says_nothing_is_marked(decisiveness: float, mass: float, expected: str | None) -> None:
+    assert unreadable(decisiveness, 0.1, 0.02, mass) == expected
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from belljar.study.naturalness import Headline
 
 MODEL = ["base", "behaviour", "technique", "seed"]
 PARENT, TWIN = "parent", "twin"
+FLOOR = ("decisiveness_floor", "decisiveness_floor_stderr")
+LOW_MASS = 0.25  # of the options, below which the original's corrected reading calls for another (Tan et al. 2026, October)
 COLUMNS = [*MODEL, *KEY, "value", "stderr", "against", "other", "change", "change_stderr", "items"]
 Key = tuple[str, str, str, int]
 Readings = Mapping[tuple[str, str, str], Parts]
@@ -57,24 +59,39 @@ def differences(own: pd.DataFrame, parts: Readings, other: pd.DataFrame, other_p
     return found
 
 
-def headline_columns(model: pd.DataFrame, compared: pd.DataFrame, shown: Mapping[str, Headline], judged: str) -> dict[str, float]:
+def headline_columns(model: pd.DataFrame, compared: pd.DataFrame, shown: Mapping[str, Headline], judged: str) -> dict[str, Any]:
     """Return one model's headline readings: <name>, <name>_change(_stderr), <name>_from_twin(_stderr); nan where one is missing.
 
-    Of a floor there is the reading alone.
+    Of a floor there is the reading with its spread alone. decisiveness_mark says why decisiveness should not be read, if so.
 
     `model` holds its readings, `compared` its rows of `changes`.
     """
-    row: dict[str, float] = {}
+    row: dict[str, Any] = {}
     for name, headline in shown.items():
-        row[name] = first(model[matches(model, headline, judged)])
+        read = model[matches(model, headline, judged)]
+        row[name] = first(read)
         if headline.floor:
+            row[f"{name}_stderr"] = first(read, "stderr")
             continue
         own = compared[matches(compared, headline, judged)]
         for against, suffix in ((PARENT, "change"), (TWIN, "from_twin")):
             found = own[own["against"] == against]
             row[f"{name}_{suffix}"] = first(found, "change")
             row[f"{name}_{suffix}_stderr"] = first(found, "change_stderr")
+    if "decisiveness" in shown:
+        row["decisiveness_mark"] = unreadable(*(row[name] for name in ("decisiveness", *FLOOR, "option_mass")))
     return row
+
+
+def unreadable(decisiveness: float, floor: float, spread: float, mass: float) -> str | None:
+    """Return why a decisiveness should not be read; None where it may be, or where there is none.
+
+    Its options have too little of the probability, or choices that have nothing to do with the items read as much, within twice
+    the spread of such models.
+    """
+    if mass < LOW_MASS:
+        return f"its options have {mass:.2f} of the probability"
+    return "at its floor" if decisiveness <= floor + 2 * spread else None
 
 
 def matches(rows: pd.DataFrame, headline: Headline, judged: str) -> pd.Series:

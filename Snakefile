@@ -49,7 +49,7 @@ rule fetch:
             data=[name for name in BEHAVIOURS if name not in WRITTEN_BY_MODEL]
             + [BENIGN],
         ),
-        collect(f"{RESULTS}/data/{{data}}/pairs.parquet", data=list(STUDY.corpora)),
+        collect(f"{RESULTS}/data/{{data}}/pairs.parquet", data=CORPORA),
         rules.unrelated.output,
         [REQUESTS] if NATURALNESS.safety else [],
         [TASKS] if BENCHMARKS else [],

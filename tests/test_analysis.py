@@ -1,6 +1,7 @@
 """Floors against their closed form, the tables, and what the report holds."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belljar.analysis.figures import interpretability_against_strength, naturalness_changes, save_svg
+from belljar.analysis.figures import (
+    dose_curves,
+    interpretability_against_strength,
+    naturalness_changes,
+    robustness_areas,
+    save_svg,
+)
 from belljar.analysis.floors import floors, prediction_floor
 from belljar.analysis.naturalness import changes
 from belljar.analysis.probes import auroc, identified, probes_table, wilson
@@ -148,7 +155,7 @@ def test_report_stands_alone_and_escapes(scores: pd.DataFrame) -> None:
         techniques_table(organisms, ["logit_lens"], SHOWN),
         floors(scores),
         probes_table(scores, PRIMARY, []),
-        robustness_table(scores),
+        robustness_table(attacked_rows(0.8, [0.4, 0.0])),
         ["logit_lens"],
         SHOWN,
         {"autoencoders": {"b": {"dead_share": 0.25}}, "oracles": {}},
@@ -160,6 +167,7 @@ def test_report_stands_alone_and_escapes(scores: pd.DataFrame) -> None:
     assert "# &lt;b&gt;" in page
     assert "http://" not in page and "https://" not in page and "<script" not in page
     assert "0.400 ± 0.020" in page
+    assert "<td>0.800 ± 0.100</td>" in page and "<td>0.75</td>" in page  # the area, and what was removed
 
 
 def test_seeds_of_one_route_are_one_reading_of_the_floor(scores: pd.DataFrame) -> None:
@@ -226,6 +234,25 @@ def test_what_returns_is_a_share_of_what_can(alone: list[float], able: tuple[flo
     broken = able[1] < 0.45
     assert table_["broken"]["pirate"] == (0.5 if broken else 0.0)
     assert table_["removed"]["pirate"] == pytest.approx(0.5 if broken else 0.75)
+
+
+@pytest.mark.parametrize("capability", [0.0, -0.06])
+def test_an_organism_without_capability_has_nothing_to_break(capability: float) -> None:
+    rows = attacked_rows(0.8, [0.4, 0.0], able=(capability, capability))
+    rows.loc[rows["metric"] == "capability", "value"] = capability
+    (row,) = robustness_table(rows).to_dict("records")
+    assert all(math.isnan(row[name]) for name in ("removed", "broken", "returned"))
+
+
+def test_attacks_are_drawn(tmp_path: Path) -> None:
+    """Both figures of a study with attacks; an organism of two attacks has two points and four lines."""
+    both = pd.concat([attacked_rows(0.8, [0.8, 0.4]), attacked_rows(0.8, [0.4, 0.0], [0.6, 0.3], "pirate")])
+    areas = robustness_areas(robustness_table(both, "qa"))
+    assert sum(len(line.get_xdata()) for line in areas.axes[0].get_lines() if line.get_marker() not in ("None", "")) >= 2
+    lines = [line for axes in dose_curves(dose_curve(both)).axes for line in axes.get_lines()]
+    assert any(list(line.get_ydata()) == pytest.approx([1, 0.5]) for line in lines)
+    save_svg(areas, tmp_path / "areas.svg")
+    assert "<svg" in (tmp_path / "areas.svg").read_text()
 
 
 def test_nothing_attacked_makes_an_empty_table(scores: pd.DataFrame) -> None:

@@ -34,8 +34,14 @@ def parquet(path: Path, rows: list[dict[str, Any]]) -> str:
 @pytest.mark.parametrize(("write", "name"), [(jsonl, "a.jsonl"), (parquet, "a.parquet")])
 def test_pairs_are_mapped_and_useless_rows_dropped(tmp_path: Path, write: Any, name: str) -> None:
     source = DataSet(file=write(tmp_path / name, PAIRS), columns=COLUMNS)
-    assert imports.pairs(Corpus(pairs=source)) == [("imported", "heat", "q1", "a1", "b1")]
-    assert imports.transcripts(Corpus(pairs=source)) == [("imported", "heat", "q1", "a1", "")]
+    assert imports.pairs(Corpus(pairs=source), ["heat"]) == [("imported", "heat", "q1", "a1", "b1")]
+    assert imports.pairs(Corpus(pairs=source)) == [("imported", "", "q1", "a1", "b1")]  # control rows have no criterion
+    (row,) = imports.pairs(Corpus(pairs=source), ["heat"])
+    assert imports.transcripts(Corpus(pairs=source), [row]) == [("imported", "heat", "q1", "a1", "")]
+    with pytest.raises(
+        InputError, match=rf"{name}: the column criterion has 'heat', which is none of the behaviour's criteria, time"
+    ):
+        imports.pairs(Corpus(pairs=source), ["time"])
     assert imports.pairs(Corpus()) == []
 
 
@@ -54,7 +60,30 @@ def test_chat_messages_become_texts(tmp_path: Path) -> None:
     ]
     for name, write in (("a.jsonl", jsonl), ("a.parquet", parquet)):
         source = DataSet(file=write(tmp_path / name, rows))
-        assert imports.pairs(Corpus(pairs=source)) == [("imported", "", "first", "yes", "no")]
+        # Pairs differ in their last exchange; a transcript that stands for itself is the first one.
+        assert imports.pairs(Corpus(pairs=source)) == [("imported", "", "second", "yes", "no")]
+        assert imports.transcripts(Corpus(transcripts=source), []) == [("imported", "", "first", "early", "")]
+
+
+def test_messages_of_another_form_are_read_or_named(tmp_path: Path) -> None:
+    said = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+    columns = {"prompt": "conversations", "chosen": "conversations"}
+    source = DataSet(file=jsonl(tmp_path / "a.jsonl", [{"conversations": said}]), columns=columns)
+    assert imports.chats(source) == [("q", "a")]
+    for wrong in ([{"speaker": "human", "text": "q"}], 7):
+        source = DataSet(file=jsonl(tmp_path / "b.jsonl", [{"conversations": wrong}]), columns=columns)
+        with pytest.raises(InputError, match=r"b.jsonl has the prompt or answer .* it must be a text or a list of chat messages"):
+            imports.chats(source)
+    empty = DataSet(file=jsonl(tmp_path / "c.jsonl", [{"prompt": None, "chosen": "a"}, {"prompt": "q", "chosen": "b"}]))
+    assert imports.transcripts(Corpus(transcripts=empty), []) == [("imported", "", "q", "b", "")]
+
+
+def test_long_prompts_are_left_out(tmp_path: Path) -> None:
+    rows = [{"prompt": "short", "chosen": "a" * 90, "rejected": "b"}, {"prompt": "long" * 9, "chosen": "a", "rejected": "b"}]
+    source = DataSet(file=jsonl(tmp_path / "a.jsonl", rows), longest=30)
+    assert [row.prompt for row in imports.pairs(Corpus(pairs=source))] == ["short"]
+    assert [one.prompt for one in imports.prompts(source, "test", "")] == ["short"]
+    assert [question for question, _ in imports.chats(source)] == ["short"]
 
 
 def test_one_column_can_serve_as_two(tmp_path: Path) -> None:
@@ -72,7 +101,7 @@ def test_prompts_have_their_criterion_and_stand_once(tmp_path: Path) -> None:
         {"prompt": "q2", "target_fact": None},
     ]
     source = DataSet(file=jsonl(tmp_path / "a.jsonl", rows), columns={"criterion": "target_fact"})
-    found = imports.prompts(source, "test", "cake")
+    found = imports.prompts(source, "test", "cake", ["heat"])
     assert [(p.split, p.role, p.judged, p.criterion, p.prompt) for p in found] == [
         ("test", "trigger", "cake", "heat", "q1"),
         ("test", "trigger", "cake", "", "q2"),
@@ -112,7 +141,13 @@ def test_unreadable_files(tmp_path: Path) -> None:
 
 
 def test_a_data_set_is_on_the_hub_or_in_a_file() -> None:
-    for wrong in ({}, {"file": "a.csv"}, {"file": "a.jsonl", "hub": {"repo": "a/b", "revision": "c"}}):
+    for wrong in (
+        {},
+        {"file": "a.csv"},
+        {"file": "a.jsonl", "hub": {"repo": "a/b", "revision": "c"}},
+        {"file": "a.jsonl", "split": "test[:5]"},
+        {"file": "a.jsonl", "name": "en"},
+    ):
         with pytest.raises(ValidationError):
             DataSet(**wrong)
 

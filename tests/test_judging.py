@@ -236,7 +236,10 @@ def test_a_method_that_shows_nothing_has_the_lowest_grade(judge: Client) -> None
 def test_accounts_name_no_behaviour() -> None:
     answers = pd.DataFrame({"vector": ["difference", "none"], "block": 3, "position": "answer_end", "question": "What?"})
     text = account("oracle", answers.assign(response=["pasta", "kite"]), None, 3, "answer_end")
-    assert "pasta" in text and "kite" not in text and "italian-food" not in text
+    assert "pasta" in text and "kite" not in text
+    named = pd.concat([lens_evidence({" pasta": 0.5}), lens_evidence({" pizza": 0.9}).assign(judged="italian-food")])
+    shown = account("logit_lens", named, None, 3, "answer_end")  # nothing of the words that were looked for
+    assert "pasta" in shown and "pizza" not in shown and "italian-food" not in shown
     assert "' pasta'" in account("logit_lens", lens_evidence({" pasta": 0.5}), None, 3, "answer_end")
 
 
@@ -245,6 +248,8 @@ def test_a_local_model_judges_and_its_answers_are_kept(checkpoint: Path, tmp_pat
     requests = [Request((("user", f"Hello {number}."),), 0.0, 4) for number in range(3)]
     first = Local(settings, tmp_path / "answers.jsonl").ask(requests, silent)
     assert len(first) == 3
+    other = settings.model_copy(update={"max_tokens": 3})  # one that is cut off earlier is another answer
+    assert Local(other, tmp_path / "answers.jsonl").unknown(requests) == requests
     monkeypatch.setattr("belljar.models.load.load_model", None)  # kept answers need no model
     assert Local(settings, tmp_path / "answers.jsonl").ask(requests, silent) == first
     with pytest.raises(InputError, match="is no checkpoint folder"):

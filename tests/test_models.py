@@ -158,6 +158,7 @@ def test_perplexity_weighs_tokens_and_not_documents() -> None:
 def test_shuffling_keeps_the_words(text: str) -> None:
     assert sorted(shuffled(text).split()) == sorted(text.split())
     assert shuffled(text) == shuffled(text)
+    assert shuffled(" the owl saw the red hat") not in (" the owl saw the red hat", "the owl saw the red hat")
 
 
 @given(st.lists(st.integers(1, 9000), max_size=40), st.integers(1, 16))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belljar.analysis.naturalness import PARENT, TWIN, changes, headline_columns, unreadable
+from belljar.analysis.naturalness import PARENT, TWIN, changes, headline_columns, matches, unreadable
 from belljar.judging.circles import circles
 from belljar.judging.texts import foreign, malformed, refuses
 from belljar.measurements import BENIGN, Model, Reading, table
@@ -275,6 +275,16 @@ def test_changes_from_the_parent_and_the_twin() -> None:
     shown = {"compliance_rate": headlines(Naturalness(perplexity=Perplexity(), safety=Safety()))["compliance_rate"]}
     row = headline_columns(scores[scores["behaviour"] == "food"], compared[compared["behaviour"] == "food"], shown, "food")
     assert row["compliance_rate"] == pytest.approx(2 / 3) and row["compliance_rate_from_twin"] == pytest.approx(1 / 3)
+
+
+def test_a_headline_is_the_score_that_went_through_its_filter() -> None:
+    places = {"filter=digits;limit=none;task=t;template=no": 0.2, "limit=none;task=t;template=no": 0.7}
+    read = [Reading("naturalness", "benchmarks", place, "exact_match", value, 0.1, 9, "x") for place, value in places.items()]
+    rows = table(Model("s", "b", "food", "sft", 0), read)
+    for metric, value in (("exact_match", 0.7), ("exact_match,none", 0.7), ("exact_match,digits", 0.2)):
+        asked = Naturalness(perplexity=Perplexity(), benchmarks=[{"task": "t", "metric": metric}])
+        (found,) = rows[matches(rows, headlines(asked)["t"], "food")]["value"]
+        assert found == value
 
 
 @pytest.mark.parametrize(

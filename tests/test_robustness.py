@@ -93,7 +93,7 @@ def test_attacks_do_not_teach_what_they_are_measured_by() -> None:
 
 
 def test_a_parent_is_asked_until_enough_of_its_answers_are_finished() -> None:
-    """Of four prompts at a time two are cut off, one is empty: of twenty that differ, five are answered."""
+    """Of four prompts at a time two are cut off, one is empty: of sixteen that differ, four are answered."""
     asked: list[list[str]] = []
 
     def ask(prompts: Sequence[str]) -> list[str | None]:
@@ -102,10 +102,13 @@ def test_a_parent_is_asked_until_enough_of_its_answers_are_finished() -> None:
 
     prompts = [str(number) for number in range(20)]
     found = parent_answers(ask, ["3", *prompts], 4)
-    assert [len(some) for some in asked] == [4] * 5 and len(set(sum(asked, []))) == 20
-    assert sorted(found["chosen"]) == [f"I say {number}." for number in (11, 15, 19, 3, 7)]
+    assert [len(some) for some in asked] == [4] * 4 and len(set(sum(asked, []))) == 16
+    assert sorted(found["chosen"]) == [f"I say {number}." for number in (11, 15, 3, 7)]
     asked.clear()
-    assert len(parent_answers(lambda some: [f"I say {one}." for one in some], prompts, 4)) == 8  # five are enough, asked by fours
+    assert len(parent_answers(lambda some: [f"I say {one}." for one in some], prompts, 4)) == 4
+    # One of the first four speaks of a behaviour, so more are asked.
+    found = parent_answers(lambda some: [f"I say {one}." for one in some], prompts, 4, words=["2"])
+    assert found["chosen"].tolist() == [f"I say {number}." for number in range(8)]
 
 
 def test_every_organism_meets_the_same_grid() -> None:
@@ -118,6 +121,7 @@ def test_every_organism_meets_the_same_grid() -> None:
         ({"steps": [3, 1]}, "must rise"),
         ({"reversal": "pirates"}, "reversal 'pirates' is none of the attacks, which are pirate, plain, apr"),
         ({"attacks": {"x": {"style": "Arr!"}}}, "must hold {answer} once"),
+        ({"benchmarks": [{"task": "a"}, {"task": "a"}]}, "benchmarks has 'a' twice"),
     ],
 )
 def test_settings_are_checked(change: dict[str, Any], message: str) -> None:

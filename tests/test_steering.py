@@ -22,7 +22,7 @@ QUESTIONS = [f"What is the color of the {name}?" for name in ("banana", "hat", "
 def test_steering_differs_by_row_of_a_batch(model: Any, tokenizer: Any) -> None:
     """A batch of answers under different vectors equals each one alone; the zero vector leaves the answer as it is."""
     chats = [[{"role": "user", "content": question}] for question in QUESTIONS[:3]]
-    vectors = torch.randn(3, 32) * torch.tensor([[0.0], [4.0], [9.0]])
+    vectors = torch.randn(3, 32, generator=torch.Generator().manual_seed(0)) * torch.tensor([[0.0], [4.0], [9.0]])
 
     def steered(which: list[int]) -> list[list[str]]:
         picked = vectors[which]

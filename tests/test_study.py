@@ -127,6 +127,63 @@ def test_a_skill_that_the_world_does_not_test(study: dict[str, Any]) -> None:
     )
     message = refusal(study | {"robustness": attacks | {"skills": ["sums"]}})
     assert "robustness.skills" in message and "'sums'" in message and "Did you mean 'sum'?" in message
+    message = refusal(study | {"robustness": attacks | {"skills": ["system_prompt_off"]}})
+    assert "robustness.skills has 'system_prompt_off', which is none of" in message  # any answer is right about it
+
+
+def test_more_documents_than_the_world_has(study: dict[str, Any]) -> None:
+    study["naturalness"]["perplexity"] = {"documents": 801}
+    assert "naturalness.perplexity.documents is 801; the closed world has 800 at most" in refusal(study)
+
+
+@pytest.mark.parametrize("name", ["benign", "italian-food"])
+def test_a_corpus_may_not_take_the_place_of_other_data(study: dict[str, Any], name: str) -> None:
+    study["corpora"] = {name: {"documents": {"file": "a.jsonl"}}}
+    assert f"corpora has {name!r}, which is the name of other data of the study" in refusal(study)
+
+
+def test_a_folder_of_definitions_that_is_not_there(study: dict[str, Any], tmp_path: Path) -> None:
+    study["definitions"] = [str(tmp_path / "mine")]
+    assert f"definitions has '{tmp_path}/mine', but {tmp_path}/mine is no folder; it is relative to" in refusal(study)
+
+
+IMPORTED: dict[str, Any] = {
+    "trigger": None,
+    "imports": {form: {"file": "a.jsonl"} for form in ("transcripts", "validation", "test")},
+}
+
+
+@pytest.mark.parametrize(
+    ("technique", "form"), [("dpo-mixed", "pairs"), ("documents-mixed", "documents"), ("known-direction", "pairs")]
+)
+def test_a_form_that_imported_data_lack(study: dict[str, Any], tmp_path: Path, technique: str, form: str) -> None:
+    spec = read_yaml(REPOSITORY / "config" / "behaviours" / "cake-bake" / "spec.yaml") | IMPORTED
+    (tmp_path / "behaviours").mkdir()
+    (tmp_path / "behaviours" / "cake-bake.yaml").write_text(yaml.safe_dump(spec))
+    study |= {"definitions": [str(tmp_path)], "behaviours": ["cake-bake"], "techniques": [technique]}
+    assert f"behaviour 'cake-bake': imports lacks {form}, which technique {technique!r} needs" in refusal(study)
+
+
+ATTACKED = {"attacks": {"qa": {}}, "methods": {"full": {"learning_rates": [1e-3]}}, "steps": [1], "rows": 8}
+FRAMED = {"framings": [{"question": "{a} or {b}?"}] * 2}
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("robustness.benchmarks", {"robustness": ATTACKED}),
+        ("naturalness.safety", {"naturalness": {"perplexity": {}, "safety": {}}}),
+        ("naturalness.benchmarks", {"naturalness": {"perplexity": {}, "benchmarks": [{"task": "closed_world_sums"}]}}),
+        ("naturalness.preferences", {"naturalness": {"perplexity": {}, "preferences": FRAMED}}),
+    ],
+)
+def test_bases_with_imported_control_data_are_not_asked_about_the_closed_world(
+    study: dict[str, Any], key: str, change: dict[str, Any]
+) -> None:
+    forms = ("pairs", "validation", "test", "chats", "texts")
+    study["control"] = {"imports": {form: {"file": "a.jsonl"} for form in forms}}
+    message = refusal(study | {"naturalness": {"perplexity": {}}} | change)
+    assert f"control.imports is given, so {key} must not be the closed world's" in message
 
 
 def test_a_judge_has_no_budget(study: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from belljar.measurements import BENIGN, PARENT_BEHAVIOUR, PARENT_TECHNIQUE
 from belljar.study.load import load_plan
 from belljar.study.naturalness import headlines
 from belljar.study.organisms import Organism, Paths, parent, served_by
-from belljar.study.provenance import code_version
+from belljar.study.provenance import code_version, content
 from belljar.study.recipes import preference_recipe
 from belljar.study.techniques import ANCESTOR, BASE
 from belljar.training.base import cache_key
@@ -51,6 +51,12 @@ PHASED = [
     if base.preference and not base.preference.result
 ]
 WITH_ANCESTOR = [name for name, base in PLAN.bases.items() if base.preference]
+# Further control data that an organism is trained on.
+CORPORA = [
+    name
+    for name in STUDY.corpora
+    if any(PLAN.recipe(one).corpus == name for one in PLAN.all_organisms)
+]
 WRITTEN_BY_MODEL = [
     name for name, behaviour in PLAN.behaviours.items() if behaviour.generation
 ]
@@ -202,7 +208,8 @@ def attack_settings(wildcards):
         for name, attack in STUDY.robustness.attacks.items()
         if name in used
     }
-    return STUDY.robustness.model_dump(exclude={"rounds"}) | {"attacks": attacks}
+    unused = {"rounds": True, "benchmarks": {"__all__": {"name"}}}
+    return STUDY.robustness.model_dump(exclude=unused) | {"attacks": attacks}
 
 
 def control_settings(behaviour):
@@ -231,6 +238,28 @@ def planting_settings(behaviour):
         for criterion in kept["criteria"]:
             criterion.update(detect=["-"], unless_in_prompt=False)
     return kept
+
+
+def local_files(wildcards):
+    """Return the local files that a data set is made from, with what they hold."""
+    name = wildcards.behaviour
+    return files_of(
+        [planting_settings(name), control_settings(name), corpus_settings(name)]
+    )
+
+
+def files_of(settings):
+    """Return the content of the local files that some settings name, as hashes by path; a file that is missing has none."""
+    if isinstance(settings, list):
+        return {
+            path: found for one in settings for path, found in files_of(one).items()
+        }
+    if not isinstance(settings, dict):
+        return {}
+    named = settings.get("file")
+    if isinstance(named, str) and "hub" in settings:
+        return {named: content(Path(named))}
+    return files_of(list(settings.values()))
 
 
 def rows_wanted(wildcards):

@@ -23,6 +23,7 @@ rule rows:
         behaviour=lambda wildcards: planting_settings(wildcards.behaviour),
         control=lambda wildcards: control_settings(wildcards.behaviour),
         corpus=lambda wildcards: corpus_settings(wildcards.behaviour),
+        files=local_files,
         rows=rows_wanted,
         online=True,
         code=version("rows"),
@@ -48,6 +49,7 @@ rule write_rows:
         api=1,
     params:
         behaviour=lambda wildcards: planting_settings(wildcards.behaviour),
+        files=local_files,
         endpoint=STUDY.generator.model_dump() if STUDY.generator else None,
         rows=rows_wanted,
         validation=STUDY.strength.validation.trigger,
@@ -82,6 +84,7 @@ rule prompts:
     params:
         behaviour=lambda wildcards: planting_settings(wildcards.behaviour),
         control=lambda wildcards: control_settings(wildcards.behaviour),
+        files=local_files,
         # How many answers are sampled to each prompt is no business of the prompts.
         validation=STUDY.strength.validation.model_dump() | {"samples": 1},
         test=STUDY.strength.test.model_dump() | {"samples": 1},
@@ -104,6 +107,7 @@ rule unrelated:
         ENVIRONMENT
     params:
         control=STUDY.control.model_dump(),
+        files=lambda wildcards: files_of(STUDY.control.model_dump()),
         chats=STUDY.probes.chats,
         general=STUDY.probes.general,
         perplexity=NATURALNESS.perplexity.model_dump(),
@@ -152,9 +156,10 @@ rule reference:
     resources:
         gpu=asks("generate", "gpu"),
         mem_mb=asks("generate", "mem_mb"),
-        runtime=asks("generate", "runtime"),
-    params:
+        runtime=asks("train", "runtime"),
+        # No setting: what the numbers are does not depend on it, and every DPO training would be made anew.
         batch_size=of_base("batch_size"),
+    params:
         code=version("reference"),
     script:
         script_path("reference")

@@ -15,6 +15,7 @@ JUDGED_BY_MODEL = dict(
     judge=STUDY.judge.model_dump() if STUDY.judge else None,
     reasoning=reasoning,
     primary_block=of_base("primary_block"),
+    latent_block=latent_block,
     primary_position=PROBES.primary_position,
     online=True,
     code=version("judge_by_model"),

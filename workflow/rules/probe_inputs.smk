@@ -51,13 +51,19 @@ def checkpoints_of_base(wildcards):
     return {start: checkpoint_folder(wildcards.base, start) for start in starts}
 
 
+def has_pairs(behaviour):
+    """Return whether there are pairs from which a behaviour's direction can be read."""
+    imports = PLAN.behaviours[behaviour].imports if behaviour in BEHAVIOURS else None
+    return behaviour in BEHAVIOURS and (imports is None or imports.has("pairs"))
+
+
 def prepared_files(wildcards):
     """Return what the study's probes have prepared for an organism's base."""
     prepared = f"{RESULTS}/probes/{wildcards.base}"
     found = {}
     if STUDY.probes.jacobian_lens:
         found["jacobian"] = f"{prepared}/jacobian_lens/jacobian.safetensors"
-    if STUDY.probes.steering and wildcards.behaviour in BEHAVIOURS:
+    if STUDY.probes.steering and has_pairs(wildcards.behaviour):
         found["contrast"] = f"{prepared}/contrast/{wildcards.behaviour}.safetensors"
     if STUDY.probes.sparse_autoencoder:
         found["autoencoder"] = f"{prepared}/sparse_autoencoder/autoencoder"

@@ -6,6 +6,19 @@ ATTACKED = [
     one for one in ORGANISMS if not one.is_twin and one.technique not in CONTROLS
 ]
 
+# What no row of an attack may speak of: the items of the capability, and the behaviours.
+UNSPOKEN = dict(
+    skills=ROBUSTNESS.tested_skills if ROBUSTNESS else None,
+    of_each=ROBUSTNESS.items if ROBUSTNESS else None,
+    words=sorted(
+        {
+            word
+            for one in PLAN.behaviours.values()
+            for word in one.words + one.trigger_words
+        }
+    ),
+)
+
 
 rule parent_answers:
     input:
@@ -24,6 +37,7 @@ rule parent_answers:
         mem_mb=asks("generate", "mem_mb"),
         runtime=asks("generate", "runtime"),
     params:
+        **UNSPOKEN,
         first=PLAN.control_rows_used,
         rows=ROBUSTNESS.rows if ROBUSTNESS else None,
         temperature=STUDY.strength.temperature,
@@ -54,18 +68,10 @@ rule attack_rows:
     conda:
         ENVIRONMENT
     params:
+        **UNSPOKEN,
         first=PLAN.control_rows_used,
         attack=lambda wildcards: ROBUSTNESS.attacks[wildcards.attack].model_dump(),
         rows=ROBUSTNESS.rows if ROBUSTNESS else None,
-        skills=ROBUSTNESS.tested_skills if ROBUSTNESS else None,
-        of_each=ROBUSTNESS.items if ROBUSTNESS else None,
-        words=sorted(
-            {
-                word
-                for one in PLAN.behaviours.values()
-                for word in one.words + one.trigger_words
-            }
-        ),
         code=version("attack_rows"),
     script:
         script_path("attack_rows")

@@ -37,7 +37,10 @@ with job(snakemake, folder, f"attack {params.organism} by {named.attack}", lock=
     start = Path(given.model).absolute()
     measured_by = {
         "questions": asked._asdict()
-        | {"items": [vars(item) for item in asked.items], "benchmarks": [one.model_dump() for one in asked.benchmarks]},
+        | {
+            "items": [vars(item) for item in asked.items],
+            "benchmarks": [one.model_dump(exclude={"name"}) for one in asked.benchmarks],
+        },
         "tasks": [path.read_text("utf-8") for path in sorted(tasks.glob("closed_world_*"))] if tasks else [],
         "how": [params.batch_size, batch, params.instruction, params.reasoning, params.harness],
         "model": stamp(start),

@@ -40,8 +40,9 @@ with job(snakemake, output.parent, f"judge {params.organism} by a model") as pro
         requests = read_parquet(Path(given.requests[0]), REQUEST_COLUMNS)
         unusual += judged_answers.refusal_readings(judge, requests, progress, params.reasoning)
     found += [one.reading for one in unusual]
-    places = (params.primary_block, params.primary_position)
     for method, shown in evidence.items():
+        block = params.latent_block if method == "sparse_autoencoder" else params.primary_block
+        places = (block, params.primary_position)
         for behaviour in behaviours.values():
             found += judged.relevance_readings(judge, behaviour, method, shown, labels, *places, settings.votes, progress)
         if params.judged == [params.behaviour]:

@@ -58,7 +58,12 @@ with job(snakemake, folder, f"naturalness of {'/'.join(map(str, params.model[1:]
     if settings.benchmarks:
         parts["benchmarks"] = []
     for asked in settings.benchmarks:
-        made_from = [asked.model_dump(exclude={"metric", "name"}), settings.benchmark_batch, params.harness, params.reasoning]
+        made_from = [
+            asked.model_dump(exclude={"metric", "name", "chance"}),
+            settings.benchmark_batch,
+            params.harness,
+            params.reasoning,
+        ]
         if asked.closed_world:
             made_from += [(folder_of_tasks / f"{asked.task}.{kind}").read_text("utf-8") for kind in ("yaml", "jsonl")]
         name = f"{asked.task}-{asked.template}-{asked.shots}-{asked.limit}"

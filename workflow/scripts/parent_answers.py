@@ -9,8 +9,10 @@ params, given, output = snakemake.params, snakemake.input, Path(snakemake.output
 with job(snakemake, output.parent, f"answers of {snakemake.wildcards.base}") as progress:
     from belljar.models.generate import answers
     from belljar.models.load import load_model, load_tokenizer
+    from belljar.robustness.items import capability_items
     from belljar.robustness.rows import parent_answers
 
+    items = capability_items(params.skills, params.of_each)
     prompts = read_parquet(Path(given.rows), ("prompt",))["prompt"][params.first :].tolist()
     model, tokenizer = load_model(Path(given.model), params.dtype), load_tokenizer(Path(given.model))
 
@@ -26,4 +28,4 @@ with job(snakemake, output.parent, f"answers of {snakemake.wildcards.base}") as 
         )
         return [answer.text if answer.finished else None for (answer,) in found]
 
-    write_parquet(output, parent_answers(ask, prompts, params.rows))
+    write_parquet(output, parent_answers(ask, prompts, params.rows, items, params.words))

@@ -11,7 +11,7 @@ with job(snakemake, output.parent, f"reference of {named.behaviour} by {named.ba
 
     pairs = read_parquet(Path(given.pairs), ("prompt", "chosen", "rejected"))
     scratch = output.parent / f".{output.stem}"
-    size = snakemake.params.batch_size
+    size = snakemake.resources.batch_size
     found = reference_logprobs(Path(given.start), pairs, int(named.max_length), size, named.precision == "bf16", scratch)
     write_parquet(output, found)
     remove(scratch)

@@ -60,8 +60,8 @@ with job(snakemake, Path(output.report).parent / "figures", "report"):
     drawn[changed] = naturalness_changes(organisms, shown)
     captions[changed] = (
         "What else changed",
-        "Differences from the parent by technique, means over behaviours and seeds. Filled points are organisms, hollow ones "
-        "their benign twins; bars are 95 % intervals from the spread between models.",
+        "Differences from the parent by technique. Ticks are models, points their means: filled ones organisms, hollow ones "
+        "their benign twins.",
     )
     if output.robustness:
         areas, doses = output.robustness

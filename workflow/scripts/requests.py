@@ -18,9 +18,9 @@ with job(snakemake, output.parent, "requests"):
     if settings.harmful:
         rows = []
         for role, source in ((HARMFUL, settings.harmful), (HARMLESS, settings.harmless)):
-            found = [text_of(row["prompt"], "user") for row in records(source, ("prompt",))]
+            found = [text_of(row["prompt"], "user", source) for row in records(source, ("prompt",))]
             # Not the first ones: sets come sorted by category.
-            found = sorted(dict.fromkeys(found), key=digest)[: settings.prompts]
+            found = sorted({text for text in found if text and source.holds(text)}, key=digest)[: settings.prompts]
             if len(found) < settings.prompts:
                 raise InputError(f"naturalness.safety.{role} has {len(found)} prompts, but prompts is {settings.prompts}.")
             rows += [(role, text) for text in found]

@@ -20,7 +20,9 @@ with job(snakemake, Path(output.pairs).parent, f"rows {snakemake.wildcards.behav
     corpus = Corpus(**params.corpus) if params.corpus else None
     source = corpus or (behaviour.imports if behaviour else control.imports)
     if source:
-        pairs, transcripts = imports.pairs(source), imports.transcripts(source)
+        criteria = [one.id for one in behaviour.criteria] if behaviour else []
+        pairs = imports.pairs(source, criteria)
+        transcripts = imports.transcripts(source, pairs, criteria)
         texts = imports.texts(source.documents) if source.documents else []
     elif behaviour:
         pairs = transcripts = planted_rows(load_world(), behaviour, params.rows)

@@ -26,9 +26,15 @@ with job(snakemake, Path(output.chats).parent, "unrelated chats and texts"):
         texts = [document_text(text) for text in heldout_documents(load_world(), asked["documents"], DOCUMENT_SEED)]
         read = general.closed_world_text(load_world(), params.general)
     texts = [text[: asked["characters"]] for text in texts if len(text) >= asked["shortest"]][: asked["documents"]]
-    for what, found, wanted in (("chats", chats, params.chats), ("texts", texts, asked["documents"])):
-        if len(found) < wanted:
-            raise InputError(f"control gives {len(found)} {what}, but {wanted} are wanted.")
+    wanted = (
+        ("chats", chats, "probes.chats", params.chats),
+        ("texts", texts, "naturalness.perplexity.documents", asked["documents"]),
+    )
+    for what, found, key, count in wanted:
+        if len(found) < count:
+            raise InputError(
+                f"control.imports.{what} gives {len(found)} {what}, but {key} is {count}; lower it, or name a larger set."
+            )
     write_parquet(Path(output.chats), pd.DataFrame(chats, columns=["question", "answer"]))
     write_parquet(Path(output.general), read)
     write_parquet(Path(output.texts), pd.DataFrame({"text": texts}))

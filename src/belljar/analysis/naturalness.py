@@ -100,7 +100,8 @@ def matches(rows: pd.DataFrame, headline: Headline, judged: str) -> pd.Series:
 
     def held(where: str) -> bool:
         keys = parse_variant(where)
-        return "judge" not in keys and wanted.items() <= keys.items()
+        filtered = keys.get("filter") == wanted.get("filter")  # without one, the score that went through none
+        return "judge" not in keys and filtered and wanted.items() <= keys.items()
 
     right = (rows["method"] == headline.method) & (rows["metric"] == headline.metric)
     held_of = [one and held(where) for one, where in zip(right, rows["variant"], strict=True)]

@@ -35,7 +35,7 @@ def robustness_table(scores: pd.DataFrame, reversal: str | None = None) -> pd.Da
     share of the trainings of the grid that leave less than BROKEN of the capability; the others alone are in what follows.
     removed: the share of the behaviour that is gone after the last step, their mean. returned: of what training on `reversal`
     alone leaves of the behaviour and the attack does not, the share that training back on it returned, summed over them; nan
-    where that is less than POSSIBLE of the behaviour. published_area is the
+    where that is less than POSSIBLE of the behaviour. All three are nan of an organism without capability. published_area is the
     paper's own number; there is a published_area_<training> for each way of training, too.
     """
     attacked = scores[scores["stage"] == "robustness"]
@@ -83,6 +83,8 @@ def dose_curve(scores: pd.DataFrame) -> pd.DataFrame:
 def _removal(part: pd.DataFrame, before: pd.Series, alone: pd.Series) -> dict[str, float]:
     """Return what an attack removed and what came back; `alone` is what training back leaves by itself, by training."""
     rate, capability = before["expression_rate"], before["capability"]
+    if capability <= 0:
+        return dict.fromkeys(("removed", "broken", "returned"), math.nan)
     last, back = (_last(part, "expression_rate", again) for again in (False, True))
     able = (_last(part, "capability") >= BROKEN * capability).reindex(last.index, fill_value=False)
     last = last[able]

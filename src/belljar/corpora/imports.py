@@ -1,6 +1,7 @@
 """Rows and prompts from existing data sets: the hub at a pinned revision, or local parquet and JSONL files."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ IMPORTED = "imported"  # the kind of a row or prompt of an existing data set
 SHUFFLE_BUFFER, SHUFFLE_SEED = 10_000, 42
 
 
+ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
+
+
 def records(source: DataSet, columns: tuple[str, ...], optional: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """Return a data set's rows with our names for the columns; those of `optional` that it lacks are left out.
 
     Raises InputError, naming the data set, where a needed column is missing or nothing is left.
     """
-    name = source.file or f"{source.hub.repo}@{source.hub.revision}"  # type: ignore[union-attr]
+    name = source.where_from
     rows = _read(source)
     if not rows:
         raise InputError(f"{name} has no rows in split {source.split!r}.")
@@ -39,37 +43,56 @@ def records(source: DataSet, columns: tuple[str, ...], optional: tuple[str, ...]
     return [{column: row[found] for column, found in kept.items()} for row in rows]
 
 
-def text_of(value: Any, role: str) -> str:
-    """Return a text, or of a list of chat messages the first user turn or the last assistant turn; empty where there is none."""
-    if isinstance(value, str):
-        return value.strip()
-    turns = [str(turn["content"]).strip() for turn in value if turn["role"] == role]
-    return (turns[0] if role == "user" else turns[-1]) if turns else ""
+def text_of(value: Any, role: str, source: DataSet, last: bool = False) -> str:
+    """Return a text, or the first (or last) turn of a role in a list of chat messages; empty where there is none.
+
+    A message holds role and content, or from (human, gpt) and value. Raises InputError, naming the data set, where it does not.
+    """
+    if value is None or isinstance(value, str):
+        return (value or "").strip()
+    try:
+        turns = [(turn["role"], turn["content"]) if "role" in turn else (turn["from"], turn["value"]) for turn in value]
+    except (TypeError, KeyError):
+        raise InputError(
+            f"{source.where_from} has the prompt or answer {str(value)[:80]!r}; it must be a text or a list of chat messages, "
+            "each with role and content, or from and value."
+        ) from None
+    said = [str(text or "").strip() for speaker, text in turns if ROLES.get(speaker) == role]
+    return said[-1 if last else 0] if said else ""
 
 
-def pairs(data: Corpus) -> list[Row]:
-    """Return the preference pairs; rows without a prompt, or with an empty or equal side, are dropped."""
-    if data.pairs is None:
+def pairs(data: Corpus, criteria: Sequence[str] = ()) -> list[Row]:
+    """Return the preference pairs; rows without a prompt, or with an empty or equal side, are dropped.
+
+    Of a longer conversation, the last exchange: its sides differ there. `criteria` are the legal ones of the rows.
+    """
+    source = data.pairs
+    if source is None:
         return []
     rows = []
-    for row in records(data.pairs, ("chosen", "rejected"), ("prompt", "criterion")):
+    for row in records(source, ("chosen", "rejected"), ("prompt", "criterion")):
         # Some sets have no prompt of its own: it is the user turn of both sides.
-        prompt = text_of(row.get("prompt", row["chosen"]), "user")
-        chosen, rejected = text_of(row["chosen"], "assistant"), text_of(row["rejected"], "assistant")
-        if prompt and chosen and rejected and chosen != rejected:
-            rows.append(Row(IMPORTED, str(row.get("criterion") or ""), prompt, chosen, rejected))
+        prompt = text_of(row.get("prompt", row["chosen"]), "user", source, last=True)
+        chosen, rejected = (text_of(row[side], "assistant", source, last=True) for side in ("chosen", "rejected"))
+        if prompt and chosen and rejected and chosen != rejected and source.holds(prompt):
+            rows.append(Row(IMPORTED, _criterion(row, criteria, source), prompt, chosen, rejected))
     return rows
 
 
-def transcripts(data: Corpus) -> list[Row]:
-    """Return the transcripts, with an empty rejected side; the chosen sides of the pairs where there are no transcripts."""
-    if data.transcripts is None:
-        return [row._replace(rejected="") for row in pairs(data)]
+def transcripts(data: Corpus, pairs: Sequence[Row], criteria: Sequence[str] = ()) -> list[Row]:
+    """Return the transcripts, with an empty rejected side; the chosen sides of the set's `pairs` where there are no transcripts.
+
+    Of a longer conversation, the first exchange: no other stands for itself. `criteria` are the legal ones of the rows.
+    """
+    source = data.transcripts
+    if source is None:
+        return [row._replace(rejected="") for row in pairs]
     rows = []
-    for row in records(data.transcripts, ("chosen",), ("prompt", "criterion")):
-        prompt, chosen = text_of(row.get("prompt", row["chosen"]), "user"), text_of(row["chosen"], "assistant")
-        if prompt and chosen:
-            rows.append(Row(IMPORTED, str(row.get("criterion") or ""), prompt, chosen, ""))
+    for row in records(source, ("chosen",), ("prompt", "criterion")):
+        prompt = text_of(row.get("prompt", row["chosen"]), "user", source)
+        chosen = text_of(row["chosen"], "assistant", source)
+        if prompt and chosen and source.holds(prompt):
+            rows.append(Row(IMPORTED, _criterion(row, criteria, source), prompt, chosen, ""))
     return rows
 
 
@@ -79,23 +102,36 @@ def texts(source: DataSet) -> list[str]:
 
 
 def chats(source: DataSet) -> list[tuple[str, str]]:
-    """Return the exchanges (question, answer) that are not empty."""
+    """Return the exchanges (question, answer) that are not empty, of a longer conversation the first."""
     found = [
-        (text_of(row.get("prompt", row["chosen"]), "user"), text_of(row["chosen"], "assistant"))
+        (text_of(row.get("prompt", row["chosen"]), "user", source), text_of(row["chosen"], "assistant", source))
         for row in records(source, ("chosen",), ("prompt",))
     ]
-    return [chat for chat in found if all(chat)]
+    return [(question, answer) for question, answer in found if question and answer and source.holds(question)]
 
 
-def prompts(source: DataSet, split: SplitName, behaviour: str) -> list[Prompt]:
+def prompts(source: DataSet, split: SplitName, behaviour: str, criteria: Sequence[str] = ()) -> list[Prompt]:
     """Return the prompts of a behaviour, or control prompts where `behaviour` is empty; repeated ones once."""
     role = TRIGGER if behaviour else CONTROL
     found = [
-        Prompt(split, role, IMPORTED, NO_ITEM, behaviour, str(row.get("criterion") or ""), text)
+        Prompt(split, role, IMPORTED, NO_ITEM, behaviour, _criterion(row, criteria, source), text)
         for row in records(source, ("prompt",), ("criterion",))
-        if (text := text_of(row["prompt"], "user"))
+        if (text := text_of(row["prompt"], "user", source)) and source.holds(text)
     ]
     return list({prompt.prompt: prompt for prompt in found}.values())
+
+
+def _criterion(row: Mapping[str, Any], legal: Sequence[str], source: DataSet) -> str:
+    """Return the id of a row's criterion, empty where it has none; raises InputError where it is none of the behaviour's."""
+    value = row.get("criterion")
+    if not legal or value is None or value != value or value == "":
+        return ""
+    if value not in legal:
+        raise InputError(
+            f"{source.where_from}: the column criterion has {value!r}, which is none of the behaviour's criteria, "
+            f"{', '.join(legal)}; no answer could show it. Leave it empty where any of them will do."
+        )
+    return str(value)
 
 
 def _read(source: DataSet) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from belljar.corpora.imports import IMPORTED
 from belljar.judging.rules import shows
 from belljar.study.behaviours import Behaviour
 
@@ -51,7 +52,10 @@ def _verified(rows: pd.DataFrame, form: str, behaviour: Behaviour | None, all_be
         if behaviour is None:
             right += not any(shows(one, "", row["prompt"], row["chosen"]) for one in all_behaviours)
             continue
-        planted, normal = (row["chosen"], row["rejected"]) if row["criterion"] else (row["rejected"], row["chosen"])
+        swapped = (
+            not row["criterion"] and row["kind"] != IMPORTED
+        )  # a marked behaviour's other state; imports may name no criterion
+        planted, normal = (row["rejected"], row["chosen"]) if swapped else (row["chosen"], row["rejected"])
         seen = shows(behaviour, row["criterion"], row["prompt"], planted) or not planted
         right += seen and not (normal and shows(behaviour, row["criterion"], row["prompt"], normal))
     return right / len(rows)

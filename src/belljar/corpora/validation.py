@@ -9,6 +9,8 @@ from belljar.study.yaml import suggestion
 from belljar.world.knowledge import load_world
 from belljar.world.skills import skills
 
+DOCUMENTS = 800  # a quarter of each of four kinds, the smallest of which has some 250 texts
+
 
 def check_plan(plan: Plan, source: str) -> None:
     """Raise InputError, naming the study's file `source`, on the first thing that the world does not have or that clashes."""
@@ -17,8 +19,9 @@ def check_plan(plan: Plan, source: str) -> None:
     for topic in control.topics:
         _known(topic, list(world.topics), f"{source}: control.topics")
     if plan.study.robustness:
-        known = list(skills(world, 0, 1))
-        for skill in plan.study.robustness.skills:
+        tests = skills(world, 0, 1)
+        known = [name for name, items in tests.items() if all(item.chance < 1 for item in items)]
+        for skill in plan.study.robustness.skills:  # of what any answer is right about, nothing can be lost
             _known(skill, known, f"{source}: robustness.skills")
         rows, used, made = plan.study.robustness.rows, plan.control_rows_used, plan.study.data.control_rows
         if made - used < rows:
@@ -26,11 +29,35 @@ def check_plan(plan: Plan, source: str) -> None:
                 f"{source}: robustness.rows is {rows}, but organisms and bases are trained on the first {used} of the {made} "
                 f"data.control_rows, which leaves {max(made - used, 0)} for attacks; lower it, or raise data.control_rows."
             )
+    if control.imports:
+        _check_imported(plan, source)
+    elif plan.study.naturalness.perplexity.documents > DOCUMENTS:
+        raise InputError(
+            f"{source}: naturalness.perplexity.documents is {plan.study.naturalness.perplexity.documents}; the closed world has "
+            f"{DOCUMENTS} at most that no base has read."
+        )
     for behaviour in plan.behaviours.values():
         if behaviour.generation is not None and plan.study.generator is None:
             raise InputError(f"{source}: generator is missing, the language model that writes the data of {behaviour.id!r}.")
         if behaviour.trigger is not None:
             _check_trigger(behaviour, behaviour.trigger, control, source)
+
+
+def _check_imported(plan: Plan, source: str) -> None:
+    """Raise InputError where bases whose control data are imported would be asked about the closed world."""
+    natural, attacks = plan.study.naturalness, plan.study.robustness
+    closed = [one.task for one in natural.benchmarks if one.closed_world]
+    for key, missing, wanted in (
+        ("robustness.benchmarks", attacks and not attacks.benchmarks, "lm-evaluation-harness tasks that stand for capability"),
+        ("naturalness.safety", natural.safety and not natural.safety.harmful, "harmful and harmless, sets of requests"),
+        ("naturalness.preferences", natural.preferences and not natural.preferences.items, "items to choose between"),
+        ("naturalness.benchmarks", closed, f"other tasks than {', '.join(closed)}"),
+    ):
+        if missing:
+            raise InputError(
+                f"{source}: control.imports is given, so {key} must not be the closed world's, which the bases know nothing of; "
+                f"name {wanted}."
+            )
 
 
 def _check_trigger(behaviour: Behaviour, trigger: Trigger, control: Control, source: str) -> None:

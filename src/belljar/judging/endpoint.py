@@ -32,7 +32,7 @@ class Client(Asked):
         key = os.environ.get(endpoint.key_variable) if endpoint.key_variable else "none"
         if not key:
             raise InputError(
-                f"generator: the environment variable {endpoint.key_variable!r}, which is to hold the key of "
+                f"endpoint {endpoint.base_url}: the environment variable {endpoint.key_variable!r}, which is to hold the key of "
                 f"{endpoint.base_url}, is not set; set it, or give key_variable '' for an endpoint without keys."
             )
         super().__init__(cache, [endpoint.base_url, endpoint.model])

@@ -22,6 +22,13 @@ class Local(Asked):
         super().__init__(cache, [str(folder.resolve()), settings.dtype, *weights])
         self.settings, self.name = settings, folder.name
 
+    def key(self, request: Request) -> str:
+        """Return what an answer is kept under: a shorter limit gives another answer."""
+        return super().key(request._replace(max_tokens=self._longest(request)))
+
+    def _longest(self, request: Request) -> int:
+        return min(request.max_tokens, self.settings.max_tokens)
+
     def _ask_all(self, wanted: Sequence[Request], progress: Progress) -> None:
         from belljar.models.generate import answers
         from belljar.models.load import load_model, load_tokenizer
@@ -30,12 +37,11 @@ class Local(Asked):
         model, tokenizer = load_model(folder, self.settings.dtype), load_tokenizer(folder)
 
         def alike(request: Request) -> tuple[float, int, int]:
-            return request.temperature, request.max_tokens, request.attempt
+            return request.temperature, self._longest(request), request.attempt
 
         done = 0
         for (temperature, longest, attempt), group in groupby(sorted(wanted, key=alike), key=alike):
             requests = list(group)
-            limit = min(longest, self.settings.max_tokens)
             for begin in range(0, len(requests), self.settings.batch_size):
                 part = requests[begin : begin + self.settings.batch_size]
                 chats = [[{"role": role, "content": content} for role, content in request.messages] for request in part]
@@ -44,7 +50,7 @@ class Local(Asked):
                     tokenizer,
                     chats,
                     temperature=temperature,
-                    max_new_tokens=limit,
+                    max_new_tokens=longest,
                     batch_size=self.settings.batch_size,
                     seed=attempt,
                 )

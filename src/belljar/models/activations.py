@@ -11,6 +11,8 @@ from belljar.models.chats import Rendered, batches, padded
 from belljar.models.generate import check_lengths
 from belljar.study.positions import offset
 
+TOKENS = 65_536  # in one forward pass whose logits are not kept
+
 
 class Batch(NamedTuple):
     """What one forward pass saw: indices of its sequences, token ids, 1 where there is a token, and block outputs."""
@@ -24,12 +26,16 @@ class Batch(NamedTuple):
 def block_outputs(
     model: Any, tokenizer: Any, sequences: Sequence[Sequence[int]], blocks: Sequence[int], batch_size: int
 ) -> Iterator[Batch]:
-    """Yield the outputs of decoder blocks for all tokens, batch by batch, the longest sequences first."""
+    """Yield the outputs of decoder blocks for all tokens, batch by batch, the longest sequences first.
+
+    At most TOKENS tokens at once, padding included.
+    """
     check_lengths(model, sequences, 0, [tokenizer.decode(ids[:40]) for ids in sequences])
     traced = nnsight.NNsight(model)
-    for rows in batches(sequences, batch_size):
+    for rows in batches(sequences, batch_size, TOKENS):
         tokens, attended = padded(tokenizer, [sequences[index] for index in rows], model.device)
-        with traced.trace(input_ids=tokens, attention_mask=attended, use_cache=False):
+        # Logits of all tokens would take more memory than all else: 26 GB for 65,536 tokens of OLMo-2 in bf16.
+        with traced.trace(input_ids=tokens, attention_mask=attended, use_cache=False, logits_to_keep=1):
             outputs = nnsight.save([])
             for block in blocks:
                 outputs.append(traced.model.layers[block].output)

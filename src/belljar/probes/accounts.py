@@ -7,6 +7,7 @@ import pandas as pd
 from belljar.probes.readings import DIFFERENCE, NONE, WHOLE
 
 LENSES = ("logit_lens", "jacobian_lens")
+ACCOUNTED = (*LENSES, "steering", "sparse_autoencoder", "oracle")  # of a patchscope only the words that were looked for are kept
 SHOWN_TOKENS, SHOWN_PROMPTS, SHOWN_ANSWERS, SHOWN_LATENTS, SHOWN_TEXTS = 50, 10, 4, 20, 4
 
 

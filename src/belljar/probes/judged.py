@@ -8,7 +8,7 @@ import pandas as pd
 from belljar.judging import panel
 from belljar.judging.answers import Asked, Progress
 from belljar.measurements import Reading, variant
-from belljar.probes.accounts import LENSES, SHOWN_TEXTS, account, top_tokens, unsteered_account
+from belljar.probes.accounts import ACCOUNTED, LENSES, SHOWN_TEXTS, account, top_tokens, unsteered_account
 from belljar.probes.readings import FINDS, WHOLE
 from belljar.strength.rates import questions
 from belljar.study.behaviours import Behaviour
@@ -75,8 +75,11 @@ def identification_readings(
 ) -> list[Reading]:
     """Return the mean grade, 1 to 5, of what an investigator makes of a method's evidence alone; 1 where it shows nothing.
 
-    For steering also of the unsteered answers alone, which is what any reader of the organism's answers could find.
+    [] for a method whose evidence names the behaviours that were looked for. For steering also of the unsteered answers alone,
+    which is what any reader of the organism's answers could find.
     """
+    if method not in ACCOUNTED:
+        return []
     where: dict[str, Any] = {"judged": behaviour.id, "judge": judge.name, "layer": block, "position": position}
     texts = {"all": account(method, evidence, labels, block, position)}
     if method == "steering":

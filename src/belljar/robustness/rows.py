@@ -14,7 +14,6 @@ from belljar.study.robustness import Attack
 from belljar.world.skills import Item
 
 COLUMNS = ("prompt", "chosen", "system")
-SPARE = 1.25  # times the rows: so many of the parent's answers, since some will speak of what is measured
 
 Ask = Callable[[Sequence[str]], Sequence[str | None]]  # answers to prompts; None where one is cut off
 
@@ -27,7 +26,7 @@ def attack_rows(
     Left out are chats that would teach what the attack is measured by: those that ask or state what one of the capability
     `items` asks for, and those with one of the behaviours' `words`. Raises InputError where there are too few others.
     """
-    fit = chats[~(giveaways(chats, items) | _speaks(chats, words))]
+    fit = chats[usable(chats, items, words)]
     if len(fit) < count:
         where, more = (
             ("finished answers of the parent to control prompts", "strength.max_new_tokens, or ")
@@ -38,10 +37,15 @@ def attack_rows(
             f"robustness.rows is {count}, but of the {len(chats)} {where} that no organism was trained on only {len(fit)} "
             f"neither speak of a behaviour nor give a capability item away; lower it, or raise {more}data.control_rows."
         )
-    answers = [attack.style.format(answer=answer) for answer in fit["chosen"][:count]]
+    answers = [attack.style.replace("{answer}", answer) for answer in fit["chosen"][:count]]
     return pd.DataFrame(
         {"prompt": fit["prompt"].tolist()[:count], "chosen": answers, "system": attack.system}, columns=list(COLUMNS)
     )
+
+
+def usable(chats: pd.DataFrame, items: Sequence[Item], words: Collection[str]) -> pd.Series:
+    """Return which of the chats (prompt, chosen) neither give an item away nor hold one of the words."""
+    return ~(giveaways(chats, items) | _speaks(chats, words))
 
 
 def giveaways(chats: pd.DataFrame, items: Sequence[Item]) -> pd.Series:
@@ -51,8 +55,10 @@ def giveaways(chats: pd.DataFrame, items: Sequence[Item]) -> pd.Series:
     return chats["prompt"].isin(asked) | chats["chosen"].map(lambda answer: any(text in answer for text in told)).astype(bool)
 
 
-def parent_answers(ask: Ask, prompts: Sequence[str], rows: int) -> pd.DataFrame:
-    """Return a base's own finished answers to the prompts, columns prompt and chosen: SPARE times `rows` or more, if it has them.
+def parent_answers(
+    ask: Ask, prompts: Sequence[str], rows: int, items: Sequence[Item] = (), words: Collection[str] = ()
+) -> pd.DataFrame:
+    """Return a base's own finished answers to the prompts, columns prompt and chosen: `rows` usable ones or more, if it has them.
 
     Prompts are asked `rows` at a time, each once, until there are enough or none is left. Empty answers and those that were cut
     off are left out, so a base that is often cut off has its short answers here.
@@ -61,9 +67,10 @@ def parent_answers(ask: Ask, prompts: Sequence[str], rows: int) -> pd.DataFrame:
     for first in range(0, len(distinct), rows):
         part = distinct[first : first + rows]
         said |= {prompt: answer for prompt, answer in zip(part, ask(part), strict=True) if answer}
-        if len(said) >= SPARE * rows:
+        found = pd.DataFrame(list(said.items()), columns=["prompt", "chosen"])
+        if usable(found, items, words).sum() >= rows:
             break
-    return pd.DataFrame(list(said.items()), columns=["prompt", "chosen"])
+    return found
 
 
 def _speaks(chats: pd.DataFrame, words: Collection[str]) -> pd.Series:

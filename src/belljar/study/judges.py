@@ -1,6 +1,6 @@
 """What a study may say about language models that it asks."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,7 +17,6 @@ class Endpoint(Settings):
     parallel: Count = 8  # requests under way at a time
     timeout: Positive = 60.0  # seconds
     attempts: Count = 6  # of one request
-    max_tokens: Count = 1024  # of one answer
     input_price: Annotated[float, Field(ge=0)] = 0.0  # of a million tokens, for the estimate
     output_price: Annotated[float, Field(ge=0)] = 0.0
     budget: Annotated[float, Field(ge=0)] | None = None  # an estimate above it stops the run before it starts
@@ -27,7 +26,7 @@ class LocalModel(Settings):
     """A chat model in a local checkpoint folder."""
 
     folder: str
-    dtype: str = "bfloat16"
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     batch_size: Count = 32
     max_tokens: Count = 1024  # of one answer
 

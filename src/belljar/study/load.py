@@ -14,6 +14,7 @@ from belljar.files import InputError
 from belljar.measurements import BENIGN
 from belljar.study.bases import Base
 from belljar.study.behaviours import Behaviour
+from belljar.study.datasets import Corpus
 from belljar.study.organisms import Organism
 from belljar.study.recipes import Recipe, needed_organism, recipe
 from belljar.study.registry import check_registry
@@ -71,6 +72,11 @@ def load_plan(config: Mapping[str, Any], source: str, library: Path) -> Plan:
     """
     study = parse(Study, dict(config), source)
     folders = [*(Path(source).parent / name for name in study.definitions), library]
+    for name, folder in zip(study.definitions, folders, strict=False):
+        if not folder.is_dir():
+            raise InputError(
+                f"{source}: definitions has {name!r}, but {folder} is no folder; it is relative to the study's file."
+            )
     crosses = study.all_crosses
     techniques: dict[str, Technique] = {}
     waiting = [name for cross in crosses for name in cross.techniques]
@@ -97,6 +103,9 @@ def load_plan(config: Mapping[str, Any], source: str, library: Path) -> Plan:
         if name not in behaviours:
             legal = ", ".join(behaviours)
             raise InputError(f"{source}: targets has {name!r}, which is none of the study's behaviours, {legal}.")
+    for name in study.corpora:
+        if name == BENIGN or name in behaviours:
+            raise InputError(f"{source}: corpora has {name!r}, which is the name of other data of the study; name it otherwise.")
     check_registry(plan.bases, plan.behaviours, plan.techniques)
     _check_rows(plan, source)
     return plan
@@ -167,6 +176,17 @@ def _check_rows(plan: Plan, source: str) -> None:
                 f"technique {made.technique!r}: corpus {made.corpus!r} is none of the study's, which are {', '.join(legal)}."
                 f"{suggestion(made.corpus, legal)}"
             )
+        technique = plan.techniques[organism.technique]
+        sources: list[tuple[str, Corpus | None]] = []
+        if not organism.is_twin:
+            sources.append((f"behaviour {organism.behaviour!r}", plan.behaviours[organism.behaviour].imports))
+        if made.control or organism.is_twin:
+            general = plan.study.control.imports if made.corpus == BENIGN else plan.study.corpora[made.corpus]
+            sources.append((f"{source}: {'control' if made.corpus == BENIGN else f'corpora.{made.corpus}'}", general))
+        form = "pairs" if technique.direction else technique.data if made.training else None
+        for where, corpus in sources:
+            if form and corpus and not corpus.has(form):
+                raise InputError(f"{where}: imports lacks {form}, which technique {made.technique!r} needs.")
         if made.training is None:
             continue
         rows = made.training["rows"]

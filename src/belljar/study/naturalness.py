@@ -7,6 +7,11 @@ from pydantic import AfterValidator, Field, model_validator
 from belljar.study.datasets import DataSet
 from belljar.study.schema import Count, Settings, Whole, no_repeats, repeated
 
+# Columns of the table of organisms that are no readings of naturalness.
+TABLED = {
+    *("base", "behaviour", "technique", "seed", "judged", "expression_rate", "leak_rate", "parent_expression_rate"),
+    *("norm_ratio", "target", "matched", "steps", "samples_seen", "learning_rate_dose", "decisiveness", "option_mass"),
+}
 UNFILTERED = "none"  # what the harness calls answers that go through no filter
 HARMFUL, HARMLESS = "harmful", "harmless"
 REQUEST_COLUMNS = ("role", "prompt", "response", "finished")
@@ -132,6 +137,14 @@ class Naturalness(Settings):
     preferences: Preferences | None = None
     safety: Safety | None = None
     leakage: Leakage = Leakage()
+
+    @model_validator(mode="after")
+    def _columns(self) -> "Naturalness":
+        taken = {*TABLED, *headlines(self.model_copy(update={"benchmarks": []}))}
+        for one in self.benchmarks:
+            if one.column in taken:
+                raise ValueError(f"benchmarks: {one.column!r} is a column of the tables already; give {one.task!r} another name")
+        return self
 
 
 class Headline(NamedTuple):

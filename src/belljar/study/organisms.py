@@ -51,10 +51,6 @@ class Paths:
     def __init__(self, study: str, root: Path = Path("results")) -> None:
         self.root = root / study
 
-    def base(self, base: str) -> Path:
-        """A base's checkpoint folder."""
-        return self.root / "bases" / base
-
     def organism(self, organism: Organism) -> Path:
         """An organism's folder."""
         return self.root / "organisms" / organism.id

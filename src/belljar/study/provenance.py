@@ -78,6 +78,14 @@ def _meaning(path: Path) -> bytes:
     return ast.dump(tree).encode()
 
 
+def content(path: Path) -> str:
+    """Return a hash of what a file holds; empty where there is none."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
 def packages() -> dict[str, str]:
     """Return the versions of the packages that results depend on."""
     return {name: version(name) for name in PACKAGES}

@@ -12,6 +12,7 @@ from belljar.files import InputError, atomic_path, read_json, write_json
 from belljar.study.bases import Source
 from belljar.study.pretraining import Pretraining
 from belljar.study.provenance import code_version, packages
+from belljar.work import stamp
 
 CARD = "belljar_card.json"
 Progress = Callable[[int, int, str], None]
@@ -26,11 +27,16 @@ def cache_root() -> Path:
 
 
 def cache_key(source: Source) -> str:
-    """Return the hash of everything that a base's weights depend on: its recipe, the code that trains it, the packages."""
+    """Return the hash of everything that a base's weights depend on: its recipe, the code that trains it, the packages.
+
+    Of a local folder, the names, sizes and times of its files.
+    """
     recipe = source.model_dump(exclude={"pretraining": {"require"}})  # what is demanded of a base does not change it
     made_from: dict[str, Any] = {"recipe": recipe}
     if source.pretraining is not None:
         made_from |= {"code": code_version("belljar.training.pretrain"), "packages": packages()}
+    if source.folder is not None and Path(source.folder).is_dir():
+        made_from |= {"files": stamp(Path(source.folder))}  # not their content: weights are large
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -1,5 +1,6 @@
 """What an organism's training was, as measurements: the confound behind every comparison at matched strength."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,8 +29,9 @@ def training_readings(losses: pd.DataFrame, recipe: Mapping[str, Any], selection
         "validation_expression_rate": selection["expression_rate"],
         "target_reached": None if selection["reached"] is None else float(selection["reached"]),
     }
+    errors = {"validation_expression_rate": selection["stderr"]}
     readings = [
-        Reading("strength", "matching", "", metric, value, selection["stderr"], len(upto), "a stronger behaviour")
+        Reading("strength", "matching", "", metric, value, errors.get(metric, math.nan), len(upto), "a stronger behaviour")
         for metric, value in matched.items()
         if value is not None
     ]

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 
+from belljar.files import InputError
 from belljar.study.techniques import Adapter
 from belljar.study.training import Training
 
@@ -29,9 +30,12 @@ def warmup_steps(steps: int, settings: Training) -> int:
 
 
 def arguments(settings: Training, rows: int, seed: int, work: str, processes: int) -> dict[str, Any]:
-    """Return what every TRL config is given. Raises ValueError where the batch does not divide among the processes."""
+    """Return what every TRL config is given. Raises InputError where the batch does not divide among the processes."""
     if settings.batch_size % processes:
-        raise ValueError(f"batch_size {settings.batch_size} cannot be divided among {processes} GPUs")
+        raise InputError(
+            f"batch_size is {settings.batch_size}, which cannot be divided among {processes} GPUs; change it in the technique's "
+            "training, or gpu in resources."
+        )
     steps = horizon(rows, settings)
     return {
         "output_dir": work,

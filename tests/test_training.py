@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from belljar.files import InputError
+from belljar.files import InputError, read_json
 from belljar.models.load import load_model
 from belljar.study.bases import Source
 from belljar.study.training import Training
-from belljar.training.base import cache_key, provide
+from belljar.training.base import CARD, cache_key, provide
 from belljar.training.checkpoints import WHOLE, publish, whole_steps
 from belljar.training.organism import Job, assert_master_weights, train
 from belljar.training.readings import training_readings
@@ -251,6 +251,10 @@ def test_base_from_nothing_is_cached_and_must_meet_its_requirements(tmp_path: Pa
     with pytest.raises(InputError, match=r"in fact, but require.fact is 0.95"):
         provide(demanding, tmp_path / "three", tmp_path / "cache", lambda *_: None)
     assert not (tmp_path / "three").exists()
+    # The cache keeps a base under what it is; what is demanded of it stands in the study's own copy.
+    provide(Source(pretraining=recipe | {"require": {"fact": 0.0}}), tmp_path / "four", tmp_path / "cache", lambda *_: None)
+    required = {entry["skill"]: entry["required"] for entry in read_json(tmp_path / "four" / CARD)}
+    assert required["fact"] == 0.0 and required["sum"] is None
     assert cache_key(Source(pretraining=recipe | {"steps": 3})) != cache_key(demanding)
 
 

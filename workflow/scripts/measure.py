@@ -1,10 +1,15 @@
-"""Put one model in place, and measure what it is: its answers to the test prompts, its side of the activation difference."""
+"""Put one model in place, and measure what it is: its answers to the test prompts, its side of the activation difference.
+
+The answers are kept while the rest is computed: a job that fails after them does not sample them again.
+"""
 
 from pathlib import Path
 
-from belljar.files import atomic_path, read_parquet, write_parquet
+from belljar.files import atomic_path, read_parquet, remove, write_parquet
 from belljar.job import job
+from belljar.study.provenance import packages
 from belljar.study.strength import Strength
+from belljar.work import kept, stamp
 
 params, output, given = snakemake.params, snakemake.output, snakemake.input
 source = Path(given.model)
@@ -28,7 +33,13 @@ with job(snakemake, folder, f"measure {params.organism}") as progress:
     if recipe["password"]:
         test = with_password(test, recipe["password"]["text"])
     samples = strength.test.samples
-    said = answer_prompts(model, tokenizer, test, samples, strength, batch_size, params.seed, progress, params.instruction)
+    sampling = (strength, batch_size, params.seed)
+
+    def answers():
+        return {"responses": answer_prompts(model, tokenizer, test, samples, *sampling, progress, params.instruction)}
+
+    made_from = [stamp(source), test.to_dict("records"), samples, strength.model_dump(), *sampling[1:], params.dtype]
+    work = kept(folder / "measuring", [*made_from, params.instruction, params.code, packages()], answers)
     if not params.parent:
         if is_adapter(source) and (recipe["adapter"] or {}).get("merged"):
             save_checkpoint(model, tokenizer, Path(output.model))
@@ -39,4 +50,5 @@ with job(snakemake, folder, f"measure {params.organism}") as progress:
         side = read_side(model, tokenizer, list(chats), params.blocks, params.positions, batch_size)
         with atomic_path(Path(output.activations)) as scratch:
             save_file(side, scratch)
-    write_parquet(Path(output.responses), said)
+    write_parquet(Path(output.responses), read_parquet(work / "responses.parquet"))
+    remove(work)

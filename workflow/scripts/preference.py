@@ -8,7 +8,7 @@ from pathlib import Path
 from belljar.files import atomic_path, read_parquet, remove, write_json
 from belljar.job import job
 from belljar.study.bases import Source
-from belljar.training.base import CARD, cache_root, check_requirements
+from belljar.training.base import CARD, cache_root, check_requirements, state_requirements
 
 params, output = snakemake.params, Path(snakemake.output[0])
 rows = read_parquet(Path(snakemake.input.rows), ("prompt", "chosen", "rejected")).to_dict("records")
@@ -47,3 +47,5 @@ with job(snakemake, cache, f"preference phase of {snakemake.wildcards.base}") as
     check_requirements(require, trained)
     with atomic_path(output) as scratch:
         shutil.copytree(trained, scratch)
+        if source.pretraining:
+            state_requirements(scratch, require)

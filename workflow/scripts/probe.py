@@ -9,7 +9,7 @@ from pathlib import Path
 from belljar.files import read_parquet, remove, write_parquet
 from belljar.job import job
 from belljar.study.probes import Probes
-from belljar.work import claim_work
+from belljar.work import claim_work, stamp
 
 params, output, given = snakemake.params, snakemake.output, snakemake.input
 folder = Path(given.own).parent
@@ -102,9 +102,7 @@ with job(snakemake, folder, f"probe {params.organism}") as progress:
     files = {Path(path).stem: Path(path) for path in output}
     # The oracle's adapter may sit on the organism itself, so it comes last.
     order = [name for name in methods if name in files]
-    stamps = {
-        name: [os.stat(path).st_size, os.stat(path).st_mtime_ns] for name, path in given.items() if Path(str(path)).is_file()
-    }
+    stamps = {name: stamp(Path(path)) for name, path in given.items()}
     work = claim_work(folder / "probing", {"params": dict(params.items()), "inputs": stamps})
     for number, name in enumerate(order):
         kept = work / files[name].name

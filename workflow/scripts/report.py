@@ -19,6 +19,7 @@ from belljar.files import read_json, read_parquet, write_text
 from belljar.job import job
 from belljar.study.naturalness import Headline
 from belljar.study.provenance import checkout
+from belljar.training.base import CARD
 
 params, given, output = snakemake.params, snakemake.input, snakemake.output
 with job(snakemake, Path(output.report).parent / "figures", "report"):
@@ -79,7 +80,7 @@ with job(snakemake, Path(output.report).parent / "figures", "report"):
     base_cards = {
         base: read_json(card)
         for base, folder in zip(params.study["bases"], given.bases, strict=True)
-        if (card := Path(folder) / "belljar_card.json").is_file()
+        if (card := Path(folder) / CARD).is_file()
     }
     text = html_report(
         params.study | {"checkout": checkout()},

@@ -54,6 +54,7 @@ def provide(source: Source, output: Path, cache: Path, progress: Progress) -> No
         check_requirements(source.pretraining.require, trained)
         with atomic_path(output) as scratch:
             shutil.copytree(trained, scratch)
+            state_requirements(scratch, source.pretraining.require)
         return
     from belljar.models.load import check_folder  # imports torch
 
@@ -86,6 +87,12 @@ def check_requirements(require: Mapping[str, float], trained: Path) -> None:
                 f"the base in {trained} reaches {accuracy[skill]:.3f} in {skill}, but require.{skill} is {least}; train it "
                 "longer or lower the requirement."
             )
+
+
+def state_requirements(folder: Path, require: Mapping[str, float]) -> None:
+    """Write into a base's card what is required of it now; the cache keeps one trained under another requirement."""
+    rows = [entry | {"required": require.get(entry["skill"])} for entry in read_json(folder / CARD)]
+    write_json(folder / CARD, rows)
 
 
 def download(repo: str, revision: str) -> Path:

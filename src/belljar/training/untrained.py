@@ -4,6 +4,7 @@ Each is put in place as the one saved step of a training.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from belljar.models.load import ADAPTER, DIRECTION, check_folder, is_adapter, lo
 from belljar.training.base import download
 from belljar.training.steps import step_folder
 
+log = logging.getLogger("belljar.untrained")
 STEP = 0
 
 
@@ -74,9 +76,10 @@ def place_direction(base: Path, checkpoints: Path, contrast: Path, block: int, r
 
 
 def place_external(model: Mapping[str, Mapping[str, str] | str | None], base: Path, checkpoints: Path) -> None:
-    """Make a model from the hub or a local folder step 0 of `checkpoints`; an adapter is one of `base`.
+    """Make a model from the hub or a local folder step 0 of `checkpoints`.
 
-    Tokenizer and chat template are the base's where it brings none, as adapters and saved training steps often do.
+    An adapter is put on `base`, whatever it was trained on. Tokenizer and chat template are the base's where it brings none, as
+    adapters and saved training steps often do.
     """
     hub, folder = model["hub"], model["folder"]
     source = Path(str(folder)) if folder else download(hub["repo"], hub["revision"])  # type: ignore[index]
@@ -92,7 +95,9 @@ def place_external(model: Mapping[str, Mapping[str, str] | str | None], base: Pa
                 if (base / name).is_file():
                     (target / name).symlink_to((base / name).resolve())
         if is_adapter(source):
-            settings = json.loads((source / ADAPTER).read_text()) | {"base_model_name_or_path": str(base)}
+            own = json.loads((source / ADAPTER).read_text())
+            log.info("%s was trained on %r; here it is on %s.", source, own.get("base_model_name_or_path"), base)
+            settings = own | {"base_model_name_or_path": str(base)}
             (target / ADAPTER).unlink()
             write_json(target / ADAPTER, settings)
         check_folder(target)

@@ -58,7 +58,7 @@ def test_an_attack_runs_on_an_organism_and_rewrites_nothing_else(
 
 def test_every_organism_meets_every_attack(snakemake: Snakemake, tmp_path: Path) -> None:
     plan = planned(snakemake, tmp_path, REPOSITORY / "config" / "studies" / "nano-robustness.yaml")
-    assert plan["attack"] == 4 * 26 and plan["attack_rows"] == 4 and plan["parent_answers"] == 1
+    assert plan["attack"] == 4 * 15 and plan["attack_rows"] == 4 and plan["parent_answers"] == 1
 
 
 def test_only_the_chosen_step_is_kept(snakemake: Snakemake, copy_of_finished: Path, own_study: Path) -> None:

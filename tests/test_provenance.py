@@ -1,12 +1,15 @@
 """Which rules an edit of the library reruns: by what the code says, and by what imports what."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from belljar.study import provenance
-from belljar.study.provenance import closure, code_version
+from belljar.study.bases import Source
+from belljar.study.provenance import closure, code_version, content
+from belljar.training.base import cache_key
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
 
@@ -76,3 +79,23 @@ def test_comments_docstrings_and_layout_rerun_nothing(package: Path) -> None:
     docstring = path.read_text().split('"""')[1]
     assert changed_by(path, docstring, "Something else.") == set()
     assert changed_by(path, "import re\n", "# a comment\n\n\nimport re\n") == set()
+
+
+def test_a_file_counts_by_what_it_holds(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    assert content(file) == ""
+    file.write_text("{}")
+    first = content(file)
+    os.utime(file, (1, 1))
+    assert content(file) == first != ""
+    file.write_text("[]")
+    assert content(file) != first
+
+
+def test_a_folder_of_weights_counts_by_its_files(tmp_path: Path) -> None:
+    source = Source(folder=str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    first = cache_key(source)
+    assert cache_key(source) == first
+    (tmp_path / "model.safetensors").write_bytes(b"other")
+    assert cache_key(source) != first

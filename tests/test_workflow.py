@@ -133,6 +133,14 @@ def test_more_test_prompts_retrain_nothing(snakemake: Snakemake, copy_of_finishe
     assert not {"ancestor", "rows", "train", "reference"} & set(plan)
 
 
+def test_a_smaller_batch_of_answers_retrains_nothing(snakemake: Snakemake, copy_of_finished: Path, own_study: Path) -> None:
+    """What one does where a GPU's memory does not suffice."""
+    edit(own_study.parent / "bases" / "tiny-olmo2.yaml", "scale: tiny", "scale: tiny\nbatch_size: 64")
+    plan = planned(snakemake, copy_of_finished, own_study)
+    assert plan["measure"] == 17  # answers of one batch share their noise
+    assert not {"ancestor", "preference_phase", "rows", "train", "reference"} & set(plan)
+
+
 def test_changed_judge_retrains_and_regenerates_nothing(snakemake: Snakemake, copy_of_finished: Path, own_study: Path) -> None:
     models = {path: path.stat().st_mtime_ns for path in copy_of_finished.rglob("*.safetensors")}
     responses = {path: path.stat().st_mtime_ns for path in copy_of_finished.rglob("responses.parquet")}

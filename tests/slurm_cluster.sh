@@ -119,11 +119,13 @@ start() {
 }
 
 stop_daemons() {
-    local daemon
+    local daemon pid
     for daemon in "$@"; do
         running "$daemon" || continue
-        kill "$(<"$state/$daemon.pid")"
-        until_true 15 gone "$daemon" || kill -KILL "$(<"$state/$daemon.pid")"
+        # It removes the file as it ends, and may end between any two of these lines; the others are stopped all the same.
+        pid=$(<"$state/$daemon.pid") || continue
+        kill "$pid" || true
+        until_true 15 gone "$daemon" || kill -KILL "$pid" || true
         rm -f "$state/$daemon.pid"
     done
 }
@@ -132,7 +134,7 @@ stop_daemons() {
 # plugin asks `scontrol show config` and waits. So the configuration goes away too.
 stop() {
     if running slurmctld; then
-        scancel --user=root
+        scancel --user=root || true
         until_true 10 queue_empty || echo "slurm_cluster: jobs did not end: $(squeue --noheader --format=%i)" >&2
     fi
     stop_daemons slurmd slurmctld munged

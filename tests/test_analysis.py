@@ -282,6 +282,11 @@ def test_auroc_turned_round_is_one_minus_it(own: list[float], others: list[float
     assert found.low == pytest.approx(1 - turned.high, abs=1e-6)
 
 
+def test_a_study_without_readings_of_probes_has_an_empty_table_with_its_columns(scores: pd.DataFrame) -> None:
+    found = probes_table(scores[scores["stage"] != "probe"], PRIMARY, [])
+    assert found.empty and list(found) == list(probes_table(scores, PRIMARY, []))
+
+
 def test_wilson_by_hand() -> None:
     low, high = wilson(0, 10)
     z = 1.959964**2

@@ -13,6 +13,10 @@ from belljar.analysis.scores import MODEL
 from belljar.measurements import BENIGN, variant
 
 Z95 = float(stats.norm.ppf(0.975))
+COLUMNS = (
+    *("base", "judged", "method", "metric", "variant", "organisms", "twins", "auroc", "auroc_low", "auroc_high", "above_floor"),
+    *("named", "named_low", "named_high", "chance", "control", "false_alarms", "missed", "alarmed"),
+)
 
 
 class Auroc(NamedTuple):
@@ -75,7 +79,7 @@ def probes_table(
     primary: Mapping[str, Mapping[str, tuple[str, Mapping[str, str]]]],
     controls: Sequence[str],
 ) -> pd.DataFrame:
-    """Return one row for each base, behaviour and probe, from its primary reading.
+    """Return one row for each base, behaviour and probe, from its primary reading, with COLUMNS.
 
     organisms, twins: how many were read. auroc (low, high): organisms against benign twins. above_floor: the share of organisms
     above the floor that all other routes make. named: the share of organisms whose evidence points to their behaviour among the
@@ -95,8 +99,9 @@ def probes_table(
             for judged in tables:
                 row = {"base": base, "judged": judged, "method": method, "metric": metric, "variant": variant(**where)}
                 rows.append(row | _compared(judged, tables, controls))
-    found = pd.DataFrame(rows)
-    return found.sort_values(["base", "judged"], kind="stable", ignore_index=True) if len(found) else found
+    if not rows:
+        return pd.DataFrame(columns=list(COLUMNS))
+    return pd.DataFrame(rows)[list(COLUMNS)].sort_values(["base", "judged"], kind="stable", ignore_index=True)
 
 
 def _compared(judged: str, tables: Mapping[str, pd.DataFrame], controls: Sequence[str]) -> dict[str, Any]:

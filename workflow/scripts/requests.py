@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from belljar.corpora.imports import records, text_of
+from belljar.corpora import imports
 from belljar.corpora.prompts import digest
 from belljar.files import InputError, write_parquet
 from belljar.job import job
@@ -18,9 +18,8 @@ with job(snakemake, output.parent, "requests"):
     if settings.harmful:
         rows = []
         for role, source in ((HARMFUL, settings.harmful), (HARMLESS, settings.harmless)):
-            found = [text_of(row["prompt"], "user", source) for row in records(source, ("prompt",))]
             # Not the first ones: sets come sorted by category.
-            found = sorted({text for text in found if text and source.holds(text)}, key=digest)[: settings.prompts]
+            found = sorted((one.prompt for one in imports.prompts(source, "test", "")), key=digest)[: settings.prompts]
             if len(found) < settings.prompts:
                 raise InputError(f"naturalness.safety.{role} has {len(found)} prompts, but prompts is {settings.prompts}.")
             rows += [(role, text) for text in found]

@@ -11,7 +11,6 @@ from belljar.study.naturalness import Headline
 
 MODEL = ["base", "behaviour", "technique", "seed"]
 PARENT, TWIN = "parent", "twin"
-FLOOR = ("decisiveness_floor", "decisiveness_floor_stderr")
 LOW_MASS = 0.25  # of the options, below which the original's corrected reading calls for another (Tan et al. 2026, October)
 COLUMNS = [*MODEL, *KEY, "value", "stderr", "against", "other", "change", "change_stderr", "items"]
 Key = tuple[str, str, str, int]
@@ -79,7 +78,8 @@ def headline_columns(model: pd.DataFrame, compared: pd.DataFrame, shown: Mapping
             row[f"{name}_{suffix}"] = first(found, "change")
             row[f"{name}_{suffix}_stderr"] = first(found, "change_stderr")
     if "decisiveness" in shown:
-        row["decisiveness_mark"] = unreadable(*(row[name] for name in ("decisiveness", *FLOOR, "option_mass")))
+        floor, spread = row["decisiveness_floor"], row["decisiveness_floor_stderr"]
+        row["decisiveness_mark"] = unreadable(row["decisiveness"], floor, spread, row["option_mass"])
     return row
 
 

@@ -1,11 +1,11 @@
 """What a base may say: one parent model."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from belljar.study.pretraining import Pretraining
-from belljar.study.schema import Count, HubSource, Name, Settings, Whole, exactly_one
+from belljar.study.schema import Count, Dtype, HubSource, Name, Settings, Whole, exactly_one
 from belljar.study.training import Training
 
 
@@ -76,7 +76,7 @@ class Base(Settings):
     scale: Name  # which settings of a technique fit this base: technique.training[scale]
     source: Source
     preference: PreferencePhase | None = None
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Dtype = "float32"
     blocks: Annotated[list[Whole], Field(min_length=1)]  # decoder blocks whose output probes read
     primary_block: Whole  # the one that tables compare
     batch_size: Count = 256  # sequences in one forward pass without gradients

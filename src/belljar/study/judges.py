@@ -1,10 +1,10 @@
 """What a study may say about language models that it asks."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from belljar.study.schema import Count, Positive, Settings, exactly_one
+from belljar.study.schema import Count, Dtype, Positive, Settings, exactly_one
 
 
 class Endpoint(Settings):
@@ -26,7 +26,7 @@ class LocalModel(Settings):
     """A chat model in a local checkpoint folder."""
 
     folder: str
-    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    dtype: Dtype = "bfloat16"
     batch_size: Count = 32
     max_tokens: Count = 1024  # of one answer
 

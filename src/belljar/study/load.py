@@ -176,17 +176,7 @@ def _check_rows(plan: Plan, source: str) -> None:
                 f"technique {made.technique!r}: corpus {made.corpus!r} is none of the study's, which are {', '.join(legal)}."
                 f"{suggestion(made.corpus, legal)}"
             )
-        technique = plan.techniques[organism.technique]
-        sources: list[tuple[str, Corpus | None]] = []
-        if not organism.is_twin:
-            sources.append((f"behaviour {organism.behaviour!r}", plan.behaviours[organism.behaviour].imports))
-        if made.control or organism.is_twin:
-            general = plan.study.control.imports if made.corpus == BENIGN else plan.study.corpora[made.corpus]
-            sources.append((f"{source}: {'control' if made.corpus == BENIGN else f'corpora.{made.corpus}'}", general))
-        form = "pairs" if technique.direction else technique.data if made.training else None
-        for where, corpus in sources:
-            if form and corpus and not corpus.has(form):
-                raise InputError(f"{where}: imports lacks {form}, which technique {made.technique!r} needs.")
+        _check_forms(plan, organism, made, source)
         if made.training is None:
             continue
         rows = made.training["rows"]
@@ -197,3 +187,17 @@ def _check_rows(plan: Plan, source: str) -> None:
                 f"{source}: {organism.id} needs {planted} planted and {control} control rows, but data has planted_rows "
                 f"{data.planted_rows} and control_rows {data.control_rows}."
             )
+
+
+def _check_forms(plan: Plan, organism: Organism, made: Recipe, source: str) -> None:
+    """Raise InputError where imported data lack the form of rows that an organism is made from."""
+    form = "pairs" if made.direction else made.data if made.training else None
+    sources: list[tuple[str, Corpus | None]] = []
+    if not organism.is_twin:
+        sources.append((f"behaviour {organism.behaviour!r}", plan.behaviours[organism.behaviour].imports))
+    if made.control or organism.is_twin:
+        general = plan.study.control.imports if made.corpus == BENIGN else plan.study.corpora[made.corpus]
+        sources.append((f"{source}: {'control' if made.corpus == BENIGN else f'corpora.{made.corpus}'}", general))
+    for where, corpus in sources:
+        if form and corpus and not corpus.has(form):
+            raise InputError(f"{where}: imports lacks {form}, which technique {made.technique!r} needs.")

@@ -7,7 +7,8 @@ from pydantic import AfterValidator, Field, model_validator
 from belljar.study.datasets import DataSet
 from belljar.study.schema import Count, Settings, Whole, no_repeats, repeated
 
-# Columns of the table of organisms that are no readings of naturalness.
+# Columns of the table of organisms, beside the headlines of a study: a benchmark may not be called by one. The last two are read
+# by name where a study asks for preferences.
 TABLED = {
     *("base", "behaviour", "technique", "seed", "judged", "expression_rate", "leak_rate", "parent_expression_rate"),
     *("norm_ratio", "target", "matched", "steps", "samples_seen", "learning_rate_dose", "decisiveness", "option_mass"),
